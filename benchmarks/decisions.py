@@ -31,15 +31,16 @@ from webapp.projects.services import set_reviews
 
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
 LIMITS = {"next_ms_p95": 100.0, "requests": 2.0, "bytes": 6000}  # bytes: of a comparison
-KEYS = {
-    "compare": ("2",),
-    "thumbs": ("1",),
-    "flags": ("0",),
-    "rate": ("5",),
-    "rank": ("2", "1", "3", "Enter"),
-    "edit": ("1",),
-    "demonstrate": ("e", "A", "Control+Enter"),
-    "review": ("1",),
+CARD = "article:not([hidden])"
+KEYS = {  # for a card with so many answers
+    "compare": lambda _answers: ["2"],
+    "thumbs": lambda _answers: ["1"],
+    "flags": lambda _answers: ["0"],
+    "rate": lambda answers: ["5"] * answers,
+    "rank": lambda answers: [*map(str, range(1, answers + 1)), "Enter"],
+    "edit": lambda _answers: ["1"],
+    "demonstrate": lambda _answers: ["e", "A", "Control+Enter"],
+    "review": lambda _answers: ["1"],
 }
 WATCH = """() => {
   window.times = [];
@@ -74,10 +75,12 @@ def imported(kind: str, trees: Path, number: int) -> Project:
     return project
 
 
-def answer(page: Page, keys: tuple[str, ...]) -> None:
-    """Look at a card and answer it; wait until that is saved."""
+def answer(page: Page, kind: str) -> int:
+    """Look at a card and answer it; wait until that is saved. How many keys that took."""
     page.wait_for_timeout(LOOK * 1000)
-    before = page.locator("article:not([hidden])").get_attribute("data-assignment")
+    card = page.locator(CARD)
+    before = card.get_attribute("data-assignment")
+    keys = KEYS[kind](card.locator(".answer").count())
     for key in keys:
         page.keyboard.press(key)
     page.wait_for_function(
@@ -85,6 +88,7 @@ def answer(page: Page, keys: tuple[str, ...]) -> None:
           && document.querySelector("article:not([hidden])")?.dataset.assignment !== before""",
         arg=before,
     )
+    return len(keys)
 
 
 def costs(browser: Browser, url: str, kind: str, trees: Path, number: int) -> dict[str, object]:
@@ -101,8 +105,7 @@ def costs(browser: Browser, url: str, kind: str, trees: Path, number: int) -> di
         wire.on("Network.requestWillBeSent", lambda event: asked.append(event["request"]["url"]))
         wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
         page.evaluate(WATCH)
-        for _ in range(number):
-            answer(page, KEYS[kind])
+        keys = [answer(page, kind) for _ in range(number)]
         page.wait_for_timeout(LOOK * 1000)
         times = sorted(page.evaluate("times"))
     stored = Label.objects.filter(project=project).current().count()
@@ -110,7 +113,7 @@ def costs(browser: Browser, url: str, kind: str, trees: Path, number: int) -> di
         raise RuntimeError(f"{kind}: {number} answers were given, {stored} are stored")
     return {
         "kind": kind,
-        "keys": len(KEYS[kind]),
+        "keys": round(statistics.mean(keys), 1),
         "next_ms_p50": round(statistics.median(times), 1),
         "next_ms_p95": round(times[min(len(times) - 1, int(0.95 * len(times)))], 1),
         "requests": round(len(asked) / number, 2),

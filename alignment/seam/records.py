@@ -435,8 +435,13 @@ def split_of(key: str) -> Split:
     raise AssertionError("the shares of SPLIT_SHARES add up to 100")
 
 
-def split_of_prompt(messages: Sequence[Message]) -> Split:
-    """The split of a conversation: that of its opening, so that no later turn leaks across."""
+def split_of_prompt(messages: Sequence[Message], key: str = "") -> Split:
+    """The split of a conversation: that of its opening, so that no later turn leaks across.
+
+    Its own key, where it is known, saves the hash of one that is its own opening.
+    """
+    if key and len(messages) == 1 and _opened_by(messages[0]) is messages[0]:
+        return split_of(key)
     return split_of(opening_key(messages))
 
 
@@ -447,13 +452,15 @@ def opening_key(messages: Sequence[Message]) -> str:
     """
     asked = [place for place, turn in enumerate(messages) if turn.role == "user"]
     opening = messages[: asked[0] + 1] if asked else messages
-    words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
-    return prompt_key(
-        turn
-        if text == turn.content and not turn.tools
-        else turn.model_copy(update={"content": text, "tools": ""})
-        for turn, text in words
-    )
+    return prompt_key(map(_opened_by, opening))
+
+
+def _opened_by(turn: Message) -> Message:
+    """A turn as it counts in an opening."""
+    text = turn.content.replace("\r\n", "\n").strip() or turn.content
+    if text == turn.content and not turn.tools:
+        return turn
+    return turn.model_copy(update={"content": text, "tools": ""})
 
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:

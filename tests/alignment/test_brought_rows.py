@@ -19,7 +19,7 @@ from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.columns import ColumnGroup
-from webapp.datasets.exports.pairs import SCHEMA
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.imports.reading import read_rows
 
 SIDES = {"chosen": "good good", "rejected": "bad"}
@@ -404,8 +404,9 @@ def test_what_we_export_comes_back_as_it_was(before, last, chosen, rejected, lis
         "chosen": chosen,
         "rejected": rejected,
     }
-    batch = pa.RecordBatch.from_pylist([said | facts], schema=SCHEMA)
-    (row,) = ColumnGroup(form.of_pairs(batch), 1).rows
+    batch = pa.RecordBatch.from_pylist([said | facts], schema=PREFERENCES.schema)
+    (line,) = ColumnGroup(form.columns(batch), 1).lines()
+    row = json.loads(line)
     assert list(trl_rows.pairs_of(row, trl_rows.Found())) == [pair]
     assert list(in_the_web(row)) == [(prompt.messages, chosen, rejected)]
 

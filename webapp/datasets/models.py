@@ -77,6 +77,10 @@ class Erasure(models.Model):
         constraints = [models.UniqueConstraint(fields=["project", "person"], name="erasure_once")]
 
 
+# The job of such an intake is over, or its command has ended.
+OVER = models.Q(job__state__in=FINAL) | models.Q(job=None, lease_until__lt=Now())
+
+
 class IntakeQuerySet(models.QuerySet["Intake"]):
     """Intakes by whether anybody goes on with them."""
 
@@ -85,13 +89,16 @@ class IntakeQuerySet(models.QuerySet["Intake"]):
         return self.filter(pk=intake.pk, whole=False, taken=intake.taken)
 
     def left(self) -> "IntakeQuerySet":
-        """Those that nobody goes on with: their job is over, or their command has ended."""
-        over = models.Q(job__state__in=FINAL) | models.Q(job=None, lease_until__lt=Now())
-        return self.filter(models.Q(taken=SWEPT) | over, whole=False)
+        """Those of which a part is there, and with which nobody goes on."""
+        return self.filter(models.Q(taken=SWEPT) | OVER, whole=False)
 
     def unsettled(self) -> "IntakeQuerySet":
         """Those that are whole, and of which something is still to be done."""
         return self.filter(whole=True, settled=False)
+
+    def over(self) -> "IntakeQuerySet":
+        """Those with which nobody goes on."""
+        return self.filter(OVER)
 
 
 SWEPT = -1  # parts that are taken: its rows are being removed

@@ -156,7 +156,10 @@ SPOKEN = (  # columns that `records_of` reads, those of before too
     *("prompt_key", "split", "messages", "kind", "items", "answer", "annotator", "source", "group"),
     *("overruled", "standing", "says", "left", "right", "choice", "strength"),
 )
-TOLD = ("prompt_key", "split", "messages", "kind", "items", "answer", "annotator", "group", "pairs")
+TOLD = (  # columns of today by which exports know what labels say
+    *("prompt_key", "split", "messages", "kind", "items", "answer", "annotator", "group", "pairs"),
+    *("overruled", "standing"),
+)
 
 
 def read(
@@ -178,17 +181,22 @@ def _read(path: Path, split: str | None, names: Collection[str]) -> Iterator[Row
             yield from rows_of(wanted)
 
 
-def record_batches(folder: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a snapshot's folder, many at once, with the columns TOLD as they are written today."""
+def record_batches(folder: Path, names: Sequence[str] = TOLD) -> Iterator[pa.RecordBatch]:
+    """The rows of a snapshot's folder, many at once, with columns of these names as they are written today."""
     with pq.ParquetFile(folder / LABELS) as file:
-        if {*TOLD} <= {*file.schema_arrow.names}:
-            yield from _ahead(file.iter_batches(batch_size=_rows_at_once(file), columns=TOLD))
+        if {*names} <= {*file.schema_arrow.names}:
+            yield from _ahead(file.iter_batches(batch_size=_rows_at_once(file), columns=names))
             return
-    rows = read(folder, names=SPOKEN)
-    schema = pa.schema([SCHEMA.field(name) for name in TOLD])
+    rows = read(folder, names=(*SPOKEN, *names))
+    schema = pa.schema([SCHEMA.field(name) for name in names])
     while group := list(islice(rows, ROWS_PER_BATCH)):
-        counted = [row | {"pairs": sum(map(is_pair, records_of(row)))} for row in group]
-        yield pa.RecordBatch.from_pylist(counted, schema=schema)
+        yield pa.RecordBatch.from_pylist(list(map(_told, group)), schema=schema)
+
+
+def _told(row: Row) -> Row:
+    """A row of before with the columns that tell what it says."""
+    entry = Entry(row)
+    return row | {"pairs": sum(1 for _ in entry.pairs), "says": entry.says}
 
 
 def _ahead(read: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -382,11 +390,6 @@ class Entry:
     def pairs(self) -> Iterator[PairRecord]:
         """Its preferences between different texts."""
         return filter(is_pair, self.records)
-
-
-def entries_of(folder: Path, names: Collection[str]) -> Iterator[Entry]:
-    """All rows, with the columns of these names, of a folder that `verify` has looked at."""
-    return map(Entry, read(folder, names=names))
 
 
 def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:

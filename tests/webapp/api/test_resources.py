@@ -23,8 +23,6 @@ from tests.webapp.api.programs import Program
 from webapp.accounts.roles import Role
 from webapp.api.tokens import make_token
 from webapp.datasets import freezing
-from webapp.datasets.imports.parts import settle_intake
-from webapp.datasets.models import Intake
 from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job
 from webapp.jobs.tasks import work
@@ -169,7 +167,6 @@ def test_a_file_is_looked_at_then_taken_in(program, project, at):
     )
     work_on(taken["id"])
     assert program.get(f"{at}/jobs?kind=import").json()["items"][0]["state"] == "done"
-    settle_intake(Intake.objects.get())
     asked = project.prompts.for_labels().count()
     assert [task.need for task in Task.objects.all()] == [2] * asked
 

@@ -180,8 +180,67 @@ def test_what_was_stopped_goes_on_where_it_was(project, job_of):
     assert list(Prompt.objects.order_by("pk").values_list("pk", flat=True)[:2]) == made
     with pytest.raises(LostLease):  # whoever was thought to be dead is not let go on
         list(doing)
-    assert tend_intakes() == 1  # no test commits, after which its worker would do that
     assert stored() == NOTHING | {"Prompt": 5, "Completion": 10, "Task": 5}
+    assert tend_intakes() == 0
+
+
+def made_ready(job):
+    """Its work up to where all of it is there and some of its tasks."""
+    doing = execution.JOB_KINDS["import"].work(execution.claim(job.pk))
+    while not Task.objects.exists():
+        next(doing)
+    return doing
+
+
+def test_an_import_is_done_once_its_tasks_are_there_and_says_meanwhile_what_it_does(
+    client, project, job_of
+):
+    job = job_of(rows_of(5))
+    doing = made_ready(job)
+    assert (project.prompts.count(), 0 < Task.objects.count() < 5) == (5, True)
+    assert tend_intakes() == 0  # its worker goes on with it
+    assert next(doing)[1] == 5
+    client.force_login(a_user(project, Role.ADMIN))
+    page = reverse("jobs:detail", args=[project.pk, job.pk])
+    assertContains(client.get(page), "All of it is stored; its tasks and labels are being made")
+    Job.objects.filter(pk=job.pk).update(lease_until=after(-1))
+    work(job.pk)
+    done = again(job)
+    assert (done.state, done.message, done.result["tasks"]) == (State.DONE, "", 5)
+    assert (project.tasks.open().count(), Intake.objects.unsettled().count()) == (5, 0)
+
+
+def test_an_import_that_is_cancelled_when_all_of_it_is_there_says_so(client, project, job_of):
+    job = job_of(rows_of(5))
+    doing = made_ready(job)
+    cancel_job(job)
+    assert (tend_intakes(), tend_intakes()) == (1, 0)
+    assert project.tasks.open().count() == 5
+    with pytest.raises(LostLease):
+        execution.conclude(job, at_its_end(doing))
+    client.force_login(a_user(project, Role.ADMIN))
+    page = client.get(reverse("jobs:detail", args=[project.pk, job.pk]))
+    assertContains(page, "All of the file had been stored by then, and stays.")
+
+
+def test_who_lost_the_job_does_not_let_all_of_it_be_there(project, job_of):
+    job = job_of(rows_of(2))
+    doing = execution.JOB_KINDS["import"].work(execution.claim(job.pk))
+    while Prompt.every.count() != 2:
+        next(doing)
+    cancel_job(job)
+    with pytest.raises(LostLease):
+        list(doing)
+    assert (seen(project), tend_intakes(), stored()) == (NOTHING, 1, NOTHING)
+
+
+def at_its_end(doing):
+    """What it returns."""
+    while True:
+        try:
+            next(doing)
+        except StopIteration as end:
+            return end.value
 
 
 def test_the_page_says_that_it_went_on(client, project, job_of):
@@ -250,6 +309,8 @@ def test_a_sweep_that_takes_long_goes_on_at_the_next_turn(project, half):
 
 def test_what_was_left_whole_is_ended(project, half):
     complete_intake(half)
+    assert tend_intakes() == 0
+    Intake.objects.update(lease_until=after(-1))
     assert (tend_intakes(), tend_intakes()) == (1, 0)
     assert not Task.every.filter(intake__isnull=False).exists()
     assert sweep_intake(half)

@@ -10,12 +10,13 @@ from alignment.rows.found import Found
 from alignment.rows.labelled import UNACCEPTED
 from alignment.rows.labelled import read as read_labels
 from tests.factories import a_prompt, a_user, again
+from tests.webapp.datasets.told import rows_told
 from webapp.accounts.roles import Role
 from webapp.datasets.exports.holdings import held
-from webapp.datasets.exports.raw_labels import rows
+from webapp.datasets.exports.raw_labels import FORMAT as RAW
 from webapp.datasets.exports.trl_completion_plain import FORMAT as COMPLETIONS
 from webapp.datasets.services import freeze_snapshot
-from webapp.datasets.snapshots import entries_of, imitated_of, read
+from webapp.datasets.snapshots import imitated_of, read
 from webapp.labeling.making import TasksWanted, make_tasks
 from webapp.labeling.models import Label, Task, WrittenReview
 from webapp.labeling.queue import claim
@@ -49,8 +50,7 @@ def imitated(project):
     snapshot = freeze_snapshot(project)
     (row,) = [one for one in read(snapshot.artifact.path) if one["kind"] == "demonstrate"]
     texts = [one.completion for one in imitated_of(snapshot.artifact, "train")]
-    entries = entries_of(snapshot.artifact.path, COMPLETIONS.reads)
-    assert [row["completion"] for one in entries for row in COMPLETIONS.rows(one)] == texts
+    assert [row["completion"] for row in rows_told(snapshot, COMPLETIONS)] == texts
     assert snapshot.written_in("train") == len(texts)
     assert held(snapshot.artifact.path)["unaccepted"] == (row["standing"] != "accepted")
     return row["standing"], texts, snapshot
@@ -148,7 +148,7 @@ def test_what_a_file_brought_is_judged_by_nobody(project, asked):
 def test_an_export_of_all_labels_says_so_and_no_import_takes_it(project, asked):
     write(asked)
     snapshot = imitated(project)[2]
-    (row,) = [row for one in entries_of(snapshot.artifact.path, ()) for row in rows(one)]
+    (row,) = rows_told(snapshot, RAW)
     assert (row["standing"], row["says"]) == ("waiting", [])
     found = Found()
     assert "standing" in read_labels(row, found)

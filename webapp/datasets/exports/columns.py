@@ -1,12 +1,13 @@
-"""Rows of an export, many at once: as dicts, or as columns in which what many rows share is written once.
+"""Rows of an export, many at once, as columns in which what many rows share is written once.
 
-Either is told as lines of JSON and as a table of Arrow, in the same letters.
+They are told as lines of JSON, as a table of Arrow and as cells, in the same letters.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,6 @@ from alignment.seam.tools import written_json
 from webapp.datasets.snapshots import values_in
 
 JSON = pa.json_(pa.string())
-Rows = Sequence[dict[str, Any]]
 _written = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes one for every value
 
 
@@ -37,7 +37,7 @@ Columns = Mapping[str, Column]
 
 @dataclass(frozen=True)
 class TextColumn:
-    """TextColumn that hardly come twice."""
+    """Texts that hardly come twice."""
 
     values: pa.Array
 
@@ -52,7 +52,7 @@ class TextColumn:
 
 @dataclass(frozen=True)
 class AnswerColumn:
-    """TextColumn, each as the one turn of an assistant."""
+    """Texts, each as the one turn of an assistant."""
 
     values: pa.Array
 
@@ -85,6 +85,11 @@ class DistinctColumn:
         found = list(values)
         return cls(found, pa.array(np.arange(len(found))))
 
+    def ended(self, ends: Iterable[Any]) -> "DistinctColumn":
+        """The value of each row with something of its own behind it."""
+        begun = map(self.values.__getitem__, self.places.to_pylist())
+        return DistinctColumn.each(map(add, begun, ends))
+
     def texts(self) -> Iterable[str]:
         """As the row's value is written, which is done once."""
         known = [self.lacking if one is None else _written(one) for one in self.values]
@@ -108,6 +113,21 @@ class ShortColumn:
         """As the row's value is written, which is done once."""
         coded = self.values.dictionary_encode(null_encoding="encode")
         return DistinctColumn(coded.dictionary.to_pylist(), coded.indices).texts()
+
+    def array(self, field: pa.Field) -> pa.Array:
+        """As they are."""
+        return self.values.cast(field.type)
+
+
+@dataclass(frozen=True)
+class ListColumn:
+    """Lists of texts or numbers that hardly come twice."""
+
+    values: pa.Array
+
+    def texts(self) -> Iterable[str]:
+        """Each as a list."""
+        return map(_written, values_in(self.values))
 
     def array(self, field: pa.Field) -> pa.Array:
         """As they are."""
@@ -142,40 +162,25 @@ class ColumnGroup:
         ]
         return pa.Table.from_arrays(arrays, schema=schema)
 
-    @property
-    def rows(self) -> Rows:
-        """The same as dicts."""
-        return [json.loads(line) for line in self.lines()]
+    def cells(self, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """The cells of each row, in columns of these names: texts as they are, all else as JSON, nothing for none."""
+        there = self.columns
+        empty = [""] * self.size
+        columns = [map(_cell, there[name].texts()) if name in there else empty for name in names]
+        return zip(*columns, strict=True)
+
+
+def _cell(text: str) -> str:
+    """What a text of JSON is as a cell."""
+    if text.startswith('"'):
+        return str(json.loads(text))
+    return "" if text == "null" else text
 
 
 def _line(named: Sequence[str], row: Sequence[str]) -> str:
     """A row that lacks some of its columns."""
     there = [name % text for name, text in zip(named, row, strict=True) if text]
     return f"{{{', '.join(there)}}}\n"
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """Rows as dicts."""
-
-    rows: Rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def lines(self) -> Iterator[str]:
-        """A line of JSON for each row."""
-        return (f"{_written(row)}\n" for row in self.rows)
-
-    def table(self, schema: pa.Schema) -> pa.Table:
-        """The rows as a table; what is of any shape stands in it as JSON, which `datasets` opens as it was."""
-        if "tools" not in schema.names:
-            return pa.Table.from_pylist(self.rows, schema=schema)
-        plain = pa.schema([field.with_type(_stored(field.type)) for field in schema])
-        return pa.Table.from_pylist([_told(row) for row in self.rows], schema=plain).cast(schema)
-
-
-Group = RowGroup | ColumnGroup
 
 
 def _nothing(size: int, field: pa.Field) -> pa.Array:

@@ -1,6 +1,6 @@
 """What a format of export says of itself; form, page, job and card ask it and know no format by name."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,18 +9,14 @@ import pyarrow as pa
 from webapp.datasets.exports.columns import Columns
 from webapp.datasets.exports.holdings import HOLDINGS
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, Writer
-from webapp.datasets.snapshots import SPOKEN, Entry
+from webapp.datasets.snapshots import TOLD
 from webapp.site.words import Words
 
 Row = dict[str, Any]
 NO_COLUMNS = pa.schema([])
-Becomes = Callable[[Entry], Iterable[Row]]  # what a label becomes; raises ExportRefusal
-OfPairs = Callable[[pa.RecordBatch], Columns]  # what preferences become (`pairs.SCHEMA`); the same
-
-
-def no_rows(_entry: Entry) -> Iterable[Row]:
-    """Of a format of preferences alone."""
-    return ()
+FoundIn = Callable[[pa.RecordBatch, str], pa.RecordBatch]  # what rows of a snapshot say, of a split
+MadeOf = Callable[[pa.RecordBatch], Columns]  # what that becomes; raises ExportRefusal
+Once = Callable[[pa.RecordBatch], Iterable[Sequence[str]]]  # of what has the same, the first
 
 
 class CardText(NamedTuple):
@@ -54,21 +50,17 @@ class ExportFormat:
     help: Words  # when to choose it
     config: str  # what `load_dataset` is asked for
     schema: pa.Schema = NO_COLUMNS  # of Parquet and tables
-    rows: Becomes = no_rows
-    of_pairs: OfPairs | None = None  # in place of `rows`
-    reads: Collection[str] = SPOKEN  # columns of a snapshot that `rows` asks for
+    found: FoundIn  # such as `Statements.found_in`
+    columns: MadeOf
+    reads: Sequence[str] = TOLD  # columns of a snapshot that `found` asks for
     keeps: frozenset[str]  # names of HOLDINGS
     card: CardText
     refuses: frozenset[str] = frozenset()  # names of HOLDINGS with which there is no export
     writers: tuple[Writer, ...] = (JSON_LINES, PARQUET)  # the last is what `load_dataset` opens
-    once: Callable[[Row], tuple[str, ...]] | None = (
-        None  # of rows for which this is the same, the first
-    )
+    once: Once | None = None
     beside: Callable[[Mapping[str, int]], Mapping[str, str]] = no_files  # files, for rows by split
 
     def __post_init__(self) -> None:
-        """Raise TypeError where it speaks of what no snapshot holds, or does not say how rows are made."""
+        """Raise TypeError where it speaks of what no snapshot holds."""
         if unknown := sorted((self.keeps | self.refuses) - HOLDINGS.keys()):
             raise TypeError(f"Format of export “{self.name}”: no snapshot holds {unknown[0]}.")
-        if (self.rows is no_rows) == (self.of_pairs is None):
-            raise TypeError(f"Format of export “{self.name}”: give one of rows and of_pairs.")

@@ -5,7 +5,7 @@ The same snapshot gives the same bytes, so that a hash identifies what somebody 
 
 import shutil
 import zipfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -18,17 +18,15 @@ from django.utils.translation import gettext as _
 from alignment.seam.folders import committed, verify
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
-from webapp.datasets.exports.columns import ColumnGroup, Group, RowGroup
-from webapp.datasets.exports.descriptor import ExportFormat, Row
+from webapp.datasets.exports.columns import ColumnGroup
+from webapp.datasets.exports.descriptor import ExportFormat
 from webapp.datasets.exports.holdings import held
-from webapp.datasets.exports.pairs import preferences_in
 from webapp.datasets.exports.texts import TOOLS, schema_with_tools
 from webapp.datasets.exports.writers import Write
 from webapp.datasets.models import Snapshot
-from webapp.datasets.snapshots import Entry, entries_of, record_batches
+from webapp.datasets.snapshots import record_batches
 from webapp.projects.models import Split
 
-ROWS_PER_GROUP = 1000
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip has no earlier time
 
 
@@ -50,15 +48,13 @@ def write_folder(
         (aside / form.config).mkdir()
         with ExitStack() as files:
             parts = {
-                split: Part(aside / form.config / split, form, schema, files)
+                split: Part(split, aside / form.config / split, form, schema, files)
                 for split in Split.values
             }
-            filled = _of_pairs if form.of_pairs else _of_entries
-            with closing(filled(parts, snapshot.artifact.path, form)) as filling:
+            with closing(_fill(parts, snapshot.artifact.path, form)) as filling:
                 for passed in filling:
                     yield passed, total
-            counts = {split: part.finish() for split, part in parts.items()}
-        counts = {split: rows for split, rows in counts.items() if rows}
+        counts = {split: part.written for split, part in parts.items() if part.written}
         if not counts:
             raise ExportRefusal(_nothing(form))
         yield total, total
@@ -69,41 +65,26 @@ def write_folder(
 
 
 Parts = Mapping[str, "Part"]  # by split
-Filling = Generator[int]
 
 
-def _of_pairs(parts: Parts, folder: Path, form: ExportFormat) -> Filling:
-    """Write the preferences of a snapshot's folder, many at once; how many of its rows are read.
+def _fill(parts: Parts, folder: Path, form: ExportFormat) -> Generator[int]:
+    """Write what a snapshot's folder holds, many rows at once; how many of them are read.
 
     Those of one batch are written while the next one is made.
     """
     passed = 0
     with ThreadPoolExecutor(1) as aside:
         written: list[Future[None]] = []
-        for batch in record_batches(folder):
-            groups = list(_groups_of(parts, batch, form))
+        for batch in record_batches(folder, form.reads):
+            groups = [
+                (part, group) for part in parts.values() if len(group := part.group_of(batch))
+            ]
             for before in written:
                 before.result()
             written = [aside.submit(part.write, group) for part, group in groups]
             yield (passed := passed + len(batch))
         for before in written:
             before.result()
-
-
-def _groups_of(
-    parts: Parts, batch: pa.RecordBatch, form: ExportFormat
-) -> Iterator[tuple["Part", ColumnGroup]]:
-    for split, part in parts.items():
-        if form.of_pairs and len(pairs := preferences_in(batch, split)):
-            yield part, ColumnGroup(form.of_pairs(pairs), len(pairs))
-
-
-def _of_entries(parts: Parts, folder: Path, form: ExportFormat) -> Filling:
-    """The same of all that labels say, one by one."""
-    for passed, entry in enumerate(entries_of(folder, form.reads), 1):
-        parts[entry.row["split"]].add(entry)
-        if passed % ROWS_PER_GROUP == 0:
-            yield passed
 
 
 def schema_of(form: ExportFormat, snapshot: Snapshot) -> pa.Schema:
@@ -124,37 +105,30 @@ def _nothing(form: ExportFormat) -> str:
 class Part:
     """The rows of one split, written a group at a time in each way of the format; no file for none."""
 
+    split: str
     path: Path  # without a suffix
     form: ExportFormat
     schema: pa.Schema
     files: ExitStack  # closes what is opened
-    group: list[Row] = field(default_factory=list)
     known: set[bytes] = field(default_factory=set)
     writers: list[Write] = field(default_factory=list)
     written: int = 0
 
-    def add(self, entry: Entry) -> None:
-        """Take an entry's rows, each once where the format wants that."""
-        once = self.form.once
-        for row in self.form.rows(entry):
-            if once is None or self._is_new(_digest(once(row))):
-                self.group.append(row)
-        while len(self.group) >= ROWS_PER_GROUP:
-            self.write(RowGroup(self.group[:ROWS_PER_GROUP]))
-            self.group = self.group[ROWS_PER_GROUP:]
-
-    def finish(self) -> int:
-        """Write what is left; how many rows there are."""
-        if self.group:
-            self.write(RowGroup(self.group))
-        return self.written
+    def group_of(self, batch: pa.RecordBatch) -> ColumnGroup:
+        """What some rows of a snapshot become here, each once where the format wants that."""
+        found = self.form.found(batch, self.split)
+        if self.form.once and len(found):
+            said = enumerate(self.form.once(found))
+            new = [place for place, one in said if self._is_new(_digest(one))]
+            found = found.take(pa.array(new, pa.int64()))
+        return ColumnGroup(self.form.columns(found) if len(found) else {}, len(found))
 
     def _is_new(self, said: bytes) -> bool:
         there = len(self.known)
         self.known.add(said)
         return len(self.known) > there
 
-    def write(self, rows: Group) -> None:
+    def write(self, rows: ColumnGroup) -> None:
         """Write some rows in each way."""
         ways = () if self.writers else self.form.writers
         for way in ways:

@@ -1,7 +1,6 @@
 """Preferences as two transcripts, as in the data set HH-RLHF."""
 
 from collections.abc import Sequence
-from operator import add
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +10,9 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from alignment.rows.texts import TRANSCRIPT
 from alignment.seam.records import Message, PromptRecord
 from webapp.datasets.errors import ExportRefusal
-from webapp.datasets.exports.columns import Column, Columns, DistinctColumn
+from webapp.datasets.exports.columns import Columns, DistinctColumn
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import check_without_tools, prompt_columns
 from webapp.datasets.snapshots import values_in
 
@@ -26,8 +26,7 @@ NO_TURNS = gettext_noop(
 def _columns(pairs: pa.RecordBatch) -> Columns:
     """Preferences as two transcripts; raises ExportRefusal for what one cannot say."""
     asked = prompt_columns(pairs["messages"], _begun)["begun"]
-    begun = [asked.values[place] for place in asked.places.to_pylist()]
-    return {name: _ended(begun, pairs[name]) for name in ("chosen", "rejected")}
+    return {name: _ended(asked, pairs[name]) for name in ("chosen", "rejected")}
 
 
 def _begun(prompt: PromptRecord) -> Row:
@@ -37,11 +36,11 @@ def _begun(prompt: PromptRecord) -> Row:
     return {"begun": transcript([*prompt.messages, nothing])}
 
 
-def _ended(begun: Sequence[str], answers: pa.Array) -> Column:
+def _ended(begun: DistinctColumn, answers: pa.Array) -> DistinctColumn:
     """Transcripts with their answers, before which a space stands: no name of a speaker begins earlier."""
     if pc.any(pc.match_substring_regex(answers, TRANSCRIPT.pattern)).as_py():
         raise ExportRefusal(_(NO_TURNS))
-    return DistinctColumn.each(map(add, begun, values_in(answers)))
+    return begun.ended(values_in(answers))
 
 
 def transcript(turns: Sequence[Message]) -> str:
@@ -68,7 +67,8 @@ FORMAT = ExportFormat(
     help=gettext_lazy("“Human:” and “Assistant:” in one text each; no system messages."),
     config="transcripts",
     schema=pa.schema([("chosen", pa.string()), ("rejected", pa.string())]),
-    of_pairs=_columns,
+    found=PREFERENCES.found_in,
+    columns=_columns,
     keeps=frozenset(["preferences", "pairings", "turns"]),
     refuses=frozenset(["tools"]),
     card=CardText(

@@ -14,6 +14,7 @@ from webapp.datasets.exports.llama_factory import (
     described,
     system_and_talk,
 )
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import check_without_tools, prompt_columns
 from webapp.datasets.exports.writers import JSON_LINES
 
@@ -62,7 +63,8 @@ FORMAT = ExportFormat(
     consumer=CONSUMER,
     help=_("instruction, chosen and rejected, with the description of the files that it asks for."),
     config=CONFIG,
-    of_pairs=_columns,
+    found=PREFERENCES.found_in,
+    columns=_columns,
     writers=(JSON_LINES,),
     beside=described(CONFIG, ABOUT),
     keeps=KEEPS,

@@ -19,6 +19,7 @@ from webapp.datasets.exports.llama_factory import (
     described,
     system_and_talk,
 )
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import prompt_columns
 from webapp.datasets.exports.writers import JSON_LINES
 from webapp.datasets.snapshots import values_in
@@ -96,7 +97,8 @@ FORMAT = ExportFormat(
         "conversations with a chosen and a rejected answer, with the description of the files."
     ),
     config=CONFIG,
-    of_pairs=_columns,
+    found=PREFERENCES.found_in,
+    columns=_columns,
     writers=(JSON_LINES,),
     beside=described(CONFIG, ABOUT),
     keeps=KEEPS | {"tools"},

@@ -1,29 +1,33 @@
 """Answers worth imitating for fine-tuning at OpenAI and whoever takes the same files."""
 
-import json
 from collections.abc import Iterator
 
+import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
-from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
-from webapp.datasets.exports.texts import answer_turns, as_openai, tools_column
-from webapp.datasets.exports.trl_completion import KEEPS, imitated_in
+from webapp.datasets.exports.columns import Columns
+from webapp.datasets.exports.descriptor import CardText, ExportFormat
+from webapp.datasets.exports.texts import MESSAGES, as_openai
+from webapp.datasets.exports.trl_completion import KEEPS, imitated_found
 from webapp.datasets.exports.writers import JSON_LINES
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import values_in
 
 READER = _("OpenAI")
 
 
-def rows(entry: Entry) -> Iterator[Row]:
+TURNS = MESSAGES._replace(prompt=as_openai)
+
+
+def _columns(imitated: pa.RecordBatch) -> Columns:
     """Conversations that end with an answer worth imitating."""
-    for one in imitated_in(entry):
-        turns = as_openai(one.prompt) + answer_turns(one.text)
-        yield {"messages": turns, **tools_column(one.prompt)}
+    asked, tools = TURNS.asked(imitated["messages"])
+    return {"messages": asked.ended(map(TURNS.answer, values_in(imitated["text"]))), **tools}
 
 
-def talk_named(row: Row) -> tuple[str, ...]:
+def _talks_named(imitated: pa.RecordBatch) -> Iterator[tuple[str, str]]:
     """What is there once: a conversation."""
-    return (json.dumps(row["messages"]),)
+    asked, _tools = TURNS.asked(imitated["messages"])
+    return zip(asked.texts(), values_in(imitated["text"]), strict=True)
 
 
 FORMAT = ExportFormat(
@@ -37,8 +41,9 @@ FORMAT = ExportFormat(
         "what people wrote, preferred to all others or found good, as conversations; each once, none without words."
     ),
     config="chat",
-    rows=rows,
-    once=talk_named,
+    found=imitated_found,
+    columns=_columns,
+    once=_talks_named,
     writers=(JSON_LINES,),
     keeps=KEEPS,
     card=CardText(

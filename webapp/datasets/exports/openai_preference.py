@@ -8,6 +8,7 @@ from alignment.seam.tools import tools_of
 from webapp.datasets.exports.columns import AnswerColumn, Columns
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.openai_chat import READER
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import as_openai, prompt_columns
 from webapp.datasets.exports.writers import JSON_LINES
 
@@ -35,7 +36,8 @@ FORMAT = ExportFormat(
     ),
     help=_("what was asked, with the preferred and the other output."),
     config="preference",
-    of_pairs=_columns,
+    found=PREFERENCES.found_in,
+    columns=_columns,
     writers=(JSON_LINES,),
     keeps=frozenset(["preferences", "pairings", "turns", "tools"]),
     card=CardText(

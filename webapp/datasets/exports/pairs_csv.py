@@ -7,6 +7,7 @@ from alignment.seam.records import PromptRecord
 from alignment.seam.tools import written_json
 from webapp.datasets.exports.columns import Columns, TextColumn
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.raw_labels import FORMAT as RAW
 from webapp.datasets.exports.texts import prompt_columns
 from webapp.datasets.exports.trl_preference import BESIDE, CARD, KEEPS, columns_beside
@@ -42,7 +43,8 @@ FORMAT = ExportFormat(
     schema=pa.schema(
         [*((name, pa.string()) for name in ("prompt", "messages", "chosen", "rejected")), *BESIDE]
     ),
-    of_pairs=_columns,
+    found=PREFERENCES.found_in,
+    columns=_columns,
     writers=(TABLE,),
     keeps=KEEPS,
     card=CardText(CARD.row, CARD.columns + COLUMNS, CARD.noun),

@@ -1,17 +1,22 @@
 """Every label with everything that a snapshot says of it."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from django.utils.translation import gettext_lazy as _
 
-from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
+from webapp.datasets.exports.columns import (
+    Column,
+    Columns,
+    DistinctColumn,
+    ListColumn,
+    ShortColumn,
+)
+from webapp.datasets.exports.descriptor import CardText, ExportFormat
 from webapp.datasets.exports.holdings import HOLDINGS
+from webapp.datasets.exports.statements import prompts_in
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, TABLE
-from webapp.datasets.snapshots import SCHEMA as SNAPSHOT
-from webapp.datasets.snapshots import SPOKEN, Entry
 
 TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
 SCHEMA = pa.schema(
@@ -61,46 +66,44 @@ it, and `marked` names its column.""",
 )
 
 
-def rows(entry: Entry) -> Iterator[Row]:
-    """The label as it is."""
-    row = entry.row
-    yield {
-        "label": row["label"],
-        "task": row["task"],
-        "prompt_key": row["prompt_key"],
-        "messages": _in_letters(row["messages"]),
-        "kind": row["kind"],
-        "answer": row["answer"],
-        "says": entry.says,
-        "items": row["items"],
-        "item_ids": row["completions"],
-        "item_sources": row["sources"],
-        "item_models": row["models"],
-        "annotator": row["annotator"],
-        "origin": origin_of(row),
-        "source": row["source"],
-        "counted": row["counted"],
-        "overruled": row["overruled"],
-        "rationale": row["rationale"],
-        "flags": row["flags"],
-        "visible_ms": row["visible_ms"],
-        "created_at": f"{row['created_at']:%Y-%m-%dT%H:%M:%S.%fZ}",
-        "group": row["group"],
-        "form": row["form"],
-        "standing": row["standing"],
+BESIDE = ("imported", "simulated")  # of which `origin` is made
+NAMED = {"item_ids": "completions", "item_sources": "sources", "item_models": "models"}
+READS = ("split", *BESIDE, *(NAMED.get(name, name) for name in SCHEMA.names if name != "origin"))
+WITHIN = "%Y-%m-%dT%H:%M:%SZ"  # seconds with six digits behind the point
+
+
+def _columns(labels: pa.RecordBatch) -> Columns:
+    """Labels as they are."""
+    made = {"messages": _in_letters, "origin": _origins, "created_at": _times}
+    return {
+        name: made[name](labels) if name in made else _plain(labels[NAMED.get(name, name)])
+        for name in SCHEMA.names
     }
 
 
-def _in_letters(text: str) -> str:
+def _plain(values: pa.Array) -> Column:
+    return ListColumn(values) if pa.types.is_list(values.type) else ShortColumn(values)
+
+
+def _in_letters(labels: pa.RecordBatch) -> Column:
     """JSON in the same letters, whoever wrote it."""
-    return json.dumps(json.loads(text), ensure_ascii=False)
+    coded = labels["messages"].dictionary_encode()
+    texts = [
+        json.dumps(json.loads(text), ensure_ascii=False) for text in coded.dictionary.to_pylist()
+    ]
+    return DistinctColumn(texts, coded.indices)
 
 
-def origin_of(row: dict[str, Any]) -> str:
-    """Who gave a label: a person, a simulated annotator or a file."""
-    if row["imported"] or row["source"] == "rank":
-        return "imported"
-    return "simulated" if row["simulated"] else "person"
+def _times(labels: pa.RecordBatch) -> Column:
+    """When each was given, in UTC."""
+    return ShortColumn(pc.strftime(labels["created_at"].cast(pa.timestamp("us")), WITHIN))
+
+
+def _origins(labels: pa.RecordBatch) -> Column:
+    """Who gave each: a person, a simulated annotator or a file."""
+    imported = pc.or_(labels["imported"], pc.equal(labels["source"], "rank"))
+    here = pc.if_else(labels["simulated"], "simulated", "person")
+    return ShortColumn(pc.if_else(imported, "imported", here))
 
 
 FORMAT = ExportFormat(
@@ -111,8 +114,9 @@ FORMAT = ExportFormat(
     help=_("reasons, flags, ties, times, sides and ids, each label as it was given."),
     config="labels",
     schema=SCHEMA,
-    rows=rows,
-    reads=(*SNAPSHOT.names, *SPOKEN),
+    found=prompts_in,
+    columns=_columns,
+    reads=READS,
     writers=(JSON_LINES, TABLE, PARQUET),
     keeps=frozenset(HOLDINGS),
     card=CARD,

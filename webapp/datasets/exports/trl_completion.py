@@ -13,9 +13,11 @@ from alignment.seam.records import (
     RankingRecord,
     ThumbRecord,
 )
-from webapp.datasets.exports.descriptor import Becomes, CardText, Row
+from webapp.datasets.exports.columns import Columns, ShortColumn
+from webapp.datasets.exports.descriptor import CardText, MadeOf
+from webapp.datasets.exports.statements import Statements
 from webapp.datasets.exports.texts import Spelling
-from webapp.datasets.snapshots import Entry, is_pair
+from webapp.datasets.snapshots import Entry, is_pair, values_in
 from webapp.labeling.kinds.descriptor import Record
 
 CONSUMER = _("TRL's SFTTrainer, and all that imitate answers")
@@ -45,11 +47,11 @@ class Imitated(NamedTuple):
 
 
 def imitated_in(entry: Entry) -> Iterator[Imitated]:
-    """The answers that a label finds worth imitating; an empty one is none, nor one that another was put before."""
+    """The answers that a label finds worth imitating; none is one that another was put before."""
     beaten = {(pair.prompt.key, pair.rejected) for pair in entry.pairs}
     for record in entry.records:
         for text, origin in _imitated(record):
-            if text.strip() and (record.prompt.key, text) not in beaten:
+            if (record.prompt.key, text) not in beaten:
                 yield Imitated(record.prompt, text, origin)
 
 
@@ -66,25 +68,36 @@ def _imitated(record: Record) -> Iterator[tuple[str, str]]:
             yield from ((text, "preferred") for text, rank in rows if rank == first)
 
 
-def imitated_as(way: Spelling) -> Becomes:
+IMITATED = Statements(imitated_in, texts=("text",), beside=(("origin", pa.string()),))
+
+
+def imitated_found(batch: pa.RecordBatch, split: str) -> pa.RecordBatch:
+    """The answers of one split that are worth imitating, none without words."""
+    found = IMITATED.found_in(batch, split)
+    return found.filter(
+        pa.array([text.strip() != "" for text in values_in(found["text"])], pa.bool_())
+    )
+
+
+def imitated_as(way: Spelling) -> MadeOf:
     """Answers worth imitating."""
 
-    def rows(entry: Entry) -> Iterator[Row]:
-        for one in imitated_in(entry):
-            yield {
-                "prompt": way.prompt(one.prompt),
-                "completion": way.answer(one.text),
-                "origin": one.origin,
-                "prompt_key": one.prompt.key,
-                **way.beside(one.prompt),
-            }
+    def columns(imitated: pa.RecordBatch) -> Columns:
+        asked, tools = way.asked(imitated["messages"])
+        return {
+            "prompt": asked,
+            "completion": way.answers(imitated["text"]),
+            **{name: ShortColumn(imitated[name]) for name in ("origin", "prompt_key")},
+            **tools,
+        }
 
-    return rows
+    return columns
 
 
-def answer_named(row: Row) -> tuple[str, ...]:
+def answers_named(imitated: pa.RecordBatch) -> Iterator[tuple[str, str]]:
     """What is there once: an answer to a prompt."""
-    return row["prompt_key"], str(row["completion"])
+    keys, texts = values_in(imitated["prompt_key"]), values_in(imitated["text"])
+    return zip(keys, texts, strict=True)
 
 
 def completion_schema(way: Spelling) -> pa.Schema:

@@ -10,9 +10,10 @@ from webapp.datasets.exports.trl_completion import (
     CONSUMER,
     HELP,
     KEEPS,
-    answer_named,
+    answers_named,
     completion_schema,
     imitated_as,
+    imitated_found,
 )
 from webapp.datasets.exports.trl_preference import READER
 
@@ -24,8 +25,9 @@ FORMAT = ExportFormat(
     help=HELP,
     config=CONFIG,
     schema=completion_schema(MESSAGES),
-    rows=imitated_as(MESSAGES),
-    once=answer_named,
+    found=imitated_found,
+    columns=imitated_as(MESSAGES),
+    once=answers_named,
     keeps=KEEPS,
     card=CARD,
 )

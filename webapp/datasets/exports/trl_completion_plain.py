@@ -9,9 +9,10 @@ from webapp.datasets.exports.trl_completion import (
     CONFIG,
     CONSUMER,
     KEEPS,
-    answer_named,
+    answers_named,
     completion_schema,
     imitated_as,
+    imitated_found,
 )
 from webapp.datasets.exports.trl_preference import READER
 
@@ -23,8 +24,9 @@ FORMAT = ExportFormat(
     help=_("the same rows for models without a chat template; only prompts of one turn."),
     config=CONFIG,
     schema=completion_schema(PLAIN),
-    rows=imitated_as(PLAIN),
-    once=answer_named,
+    found=imitated_found,
+    columns=imitated_as(PLAIN),
+    once=answers_named,
     keeps=KEEPS - ALL_TURNS,
     refuses=ALL_TURNS,
     card=CARD,

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import MESSAGES
 from webapp.datasets.exports.trl_preference import (
     CARD,
@@ -26,7 +27,8 @@ FORMAT = ExportFormat(
     help=_("the prompt is at the beginning of both sides, as reward models are trained."),
     config=IMPLICIT,
     schema=preference_schema(MESSAGES, "chosen", "rejected"),
-    of_pairs=implicit_in(MESSAGES, []),
+    found=PREFERENCES.found_in,
+    columns=implicit_in(MESSAGES, []),
     keeps=KEEPS,
     card=CARD._replace(row=ROW),
 )

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.exported import BETWEEN
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import PLAIN, SEVERAL_TURNS
 from webapp.datasets.exports.trl_preference import (
     CARD,
@@ -27,7 +28,8 @@ FORMAT = ExportFormat(
     help=_("prompt, a blank line, answer; for models without a chat template."),
     config=IMPLICIT,
     schema=preference_schema(PLAIN, "chosen", "rejected"),
-    of_pairs=implicit_in(PLAIN, BETWEEN),
+    found=PREFERENCES.found_in,
+    columns=implicit_in(PLAIN, BETWEEN),
     keeps=KEEPS - SEVERAL_TURNS,
     refuses=SEVERAL_TURNS,
     card=CARD._replace(row=ROW),

@@ -3,14 +3,14 @@
 `alignment.rows.exported` reads them back.
 """
 
-from operator import add
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
-from webapp.datasets.exports.columns import Columns, DistinctColumn, ShortColumn
-from webapp.datasets.exports.descriptor import CardText, OfPairs
+from webapp.datasets.exports.columns import Columns, ShortColumn
+from webapp.datasets.exports.descriptor import CardText, MadeOf
 from webapp.datasets.exports.texts import Spelling
 from webapp.datasets.snapshots import values_in
 
@@ -48,7 +48,7 @@ def columns_beside(pairs: pa.RecordBatch) -> Columns:
     return {name: ShortColumn(pairs[name]) for name, _type in BESIDE}
 
 
-def explicit_in(way: Spelling) -> OfPairs:
+def explicit_in(way: Spelling) -> MadeOf:
     """Preferences with a prompt of its own."""
 
     def columns(pairs: pa.RecordBatch) -> Columns:
@@ -59,15 +59,13 @@ def explicit_in(way: Spelling) -> OfPairs:
     return columns
 
 
-def implicit_in(way: Spelling, between: Any) -> OfPairs:  # noqa: ANN401 - of the way's type
+def implicit_in(way: Spelling, between: Any) -> MadeOf:  # noqa: ANN401 - of the way's type
     """Preferences of which both sides begin with the prompt, and then something between it and the answer."""
 
     def columns(pairs: pa.RecordBatch) -> Columns:
         asked, tools = way.asked(pairs["messages"])
-        known = [value + between for value in asked.values]
-        begin = [known[place] for place in asked.places.to_pylist()]
-        answers = {name: map(way.answer, values_in(pairs[name])) for name in SIDES}
-        sides = {name: DistinctColumn.each(map(add, begin, said)) for name, said in answers.items()}
+        begun = replace(asked, values=[value + between for value in asked.values])
+        sides = {name: begun.ended(map(way.answer, values_in(pairs[name]))) for name in SIDES}
         return {**sides, **columns_beside(pairs), **tools}
 
     return columns

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import MESSAGES
 from webapp.datasets.exports.trl_preference import (
     CARD,
@@ -22,7 +23,8 @@ FORMAT = ExportFormat(
     help=_("the trainer's chat template is applied; prompts of several turns stay whole."),
     config=CONFIG,
     schema=preference_schema(MESSAGES, "prompt", "chosen", "rejected"),
-    of_pairs=explicit_in(MESSAGES),
+    found=PREFERENCES.found_in,
+    columns=explicit_in(MESSAGES),
     keeps=KEEPS,
     card=CARD,
 )

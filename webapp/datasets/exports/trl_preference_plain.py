@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.texts import PLAIN, SEVERAL_TURNS
 from webapp.datasets.exports.trl_preference import (
     CARD,
@@ -22,7 +23,8 @@ FORMAT = ExportFormat(
     help=_("for models without a chat template; only prompts of one turn."),
     config=CONFIG,
     schema=preference_schema(PLAIN, "prompt", "chosen", "rejected"),
-    of_pairs=explicit_in(PLAIN),
+    found=PREFERENCES.found_in,
+    columns=explicit_in(PLAIN),
     keeps=KEEPS - SEVERAL_TURNS,
     refuses=SEVERAL_TURNS,
     card=CARD,

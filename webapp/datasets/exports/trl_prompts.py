@@ -1,15 +1,19 @@
 """What formats of prompts without answers share."""
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
-from webapp.datasets.exports.descriptor import Becomes, CardText, Row
+from webapp.datasets.exports.columns import Columns, ShortColumn
+from webapp.datasets.exports.descriptor import CardText, MadeOf
 from webapp.datasets.exports.texts import Spelling
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import values_in
 
 CONSUMER = _("TRL's GRPOTrainer and RLOOTrainer, and all that draw answers themselves")
 HELP = _("each prompt of the snapshot once, without answers and labels.")
 CONFIG = "prompt_only"
+READS = ("prompt_key", "split", "messages")  # of a snapshot
 KEEPS = frozenset(["turns", "turns_beside", "tools", "tools_beside"])
 CARD = CardText(
     row="""\
@@ -20,19 +24,19 @@ snapshot, once.""",
 )
 
 
-def prompts_as(way: Spelling) -> Becomes:
+def prompts_as(way: Spelling) -> MadeOf:
     """Prompts alone."""
 
-    def rows(entry: Entry) -> list[Row]:
-        asked = entry.prompt
-        return [{"prompt": way.prompt(asked), "prompt_key": asked.key, **way.beside(asked)}]
+    def columns(labels: pa.RecordBatch) -> Columns:
+        asked, tools = way.asked(labels["messages"])
+        return {"prompt": asked, "prompt_key": ShortColumn(labels["prompt_key"]), **tools}
 
-    return rows
+    return columns
 
 
-def prompt_named(row: Row) -> tuple[str, ...]:
+def prompts_named(labels: pa.RecordBatch) -> Iterator[tuple[str]]:
     """What is there once: a prompt."""
-    return (row["prompt_key"],)
+    return zip(values_in(labels["prompt_key"]), strict=True)
 
 
 def prompt_schema(way: Spelling) -> pa.Schema:

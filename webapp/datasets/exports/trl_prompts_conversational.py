@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.statements import prompts_in
 from webapp.datasets.exports.texts import MESSAGES
 from webapp.datasets.exports.trl_preference import READER
 from webapp.datasets.exports.trl_prompts import (
@@ -11,9 +12,10 @@ from webapp.datasets.exports.trl_prompts import (
     CONSUMER,
     HELP,
     KEEPS,
-    prompt_named,
+    READS,
     prompt_schema,
     prompts_as,
+    prompts_named,
 )
 
 FORMAT = ExportFormat(
@@ -24,8 +26,10 @@ FORMAT = ExportFormat(
     help=HELP,
     config=CONFIG,
     schema=prompt_schema(MESSAGES),
-    rows=prompts_as(MESSAGES),
-    once=prompt_named,
+    found=prompts_in,
+    reads=READS,
+    columns=prompts_as(MESSAGES),
+    once=prompts_named,
     keeps=KEEPS,
     card=CARD,
 )

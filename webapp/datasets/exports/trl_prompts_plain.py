@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.statements import prompts_in
 from webapp.datasets.exports.texts import ALL_TURNS, PLAIN
 from webapp.datasets.exports.trl_preference import READER
 from webapp.datasets.exports.trl_prompts import (
@@ -10,9 +11,10 @@ from webapp.datasets.exports.trl_prompts import (
     CONFIG,
     CONSUMER,
     KEEPS,
-    prompt_named,
+    READS,
     prompt_schema,
     prompts_as,
+    prompts_named,
 )
 
 FORMAT = ExportFormat(
@@ -23,8 +25,10 @@ FORMAT = ExportFormat(
     help=_("the same rows for models without a chat template; only prompts of one turn."),
     config=CONFIG,
     schema=prompt_schema(PLAIN),
-    rows=prompts_as(PLAIN),
-    once=prompt_named,
+    found=prompts_in,
+    reads=READS,
+    columns=prompts_as(PLAIN),
+    once=prompts_named,
     keeps=KEEPS - ALL_TURNS,
     refuses=ALL_TURNS,
     card=CARD,

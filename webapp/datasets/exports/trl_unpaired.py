@@ -14,7 +14,9 @@ from alignment.seam.records import (
     ThumbRecord,
     TieRecord,
 )
-from webapp.datasets.exports.descriptor import Becomes, CardText, Row
+from webapp.datasets.exports.columns import Columns, ShortColumn
+from webapp.datasets.exports.descriptor import CardText, MadeOf
+from webapp.datasets.exports.statements import Statements
 from webapp.datasets.exports.texts import Spelling
 from webapp.datasets.snapshots import Entry, is_pair
 from webapp.labeling.kinds.descriptor import Record
@@ -46,7 +48,6 @@ class Verdict(NamedTuple):
     prompt: PromptRecord
     text: str
     good: bool
-    annotator: str
 
 
 def verdicts_of(entry: Entry) -> Iterator[Verdict]:
@@ -62,7 +63,7 @@ def verdicts_of(entry: Entry) -> Iterator[Verdict]:
             said.setdefault((record.prompt.key, text), set()).add(good)
     for (key, text), verdicts in said.items():
         if len(verdicts) == 1:
-            yield Verdict(prompts[key], text, verdicts.pop(), entry.row["annotator"])
+            yield Verdict(prompts[key], text, verdicts.pop())
 
 
 def _verdicts(record: Record) -> Iterator[tuple[str, bool]]:
@@ -82,21 +83,23 @@ def _verdicts(record: Record) -> Iterator[tuple[str, bool]]:
             yield record.completion, 2 * record.rating > 1 + record.levels
 
 
-def unpaired_in(way: Spelling) -> Becomes:
+VERDICTS = Statements(verdicts_of, texts=("text",), beside=(("good", pa.bool_()),))
+
+
+def unpaired_in(way: Spelling) -> MadeOf:
     """Single answers."""
 
-    def rows(entry: Entry) -> Iterator[Row]:
-        for one in verdicts_of(entry):
-            yield {
-                "prompt": way.prompt(one.prompt),
-                "completion": way.answer(one.text),
-                "label": one.good,
-                "prompt_key": one.prompt.key,
-                "annotator": one.annotator,
-                **way.beside(one.prompt),
-            }
+    def columns(verdicts: pa.RecordBatch) -> Columns:
+        asked, tools = way.asked(verdicts["messages"])
+        return {
+            "prompt": asked,
+            "completion": way.answers(verdicts["text"]),
+            "label": ShortColumn(verdicts["good"]),
+            **{name: ShortColumn(verdicts[name]) for name in ("prompt_key", "annotator")},
+            **tools,
+        }
 
-    return rows
+    return columns
 
 
 def unpaired_schema(way: Spelling) -> pa.Schema:

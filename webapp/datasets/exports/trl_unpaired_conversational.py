@@ -11,6 +11,7 @@ from webapp.datasets.exports.trl_unpaired import (
     CONSUMER,
     HELP,
     KEEPS,
+    VERDICTS,
     unpaired_in,
     unpaired_schema,
 )
@@ -23,7 +24,8 @@ FORMAT = ExportFormat(
     help=HELP,
     config=CONFIG,
     schema=unpaired_schema(MESSAGES),
-    rows=unpaired_in(MESSAGES),
+    found=VERDICTS.found_in,
+    columns=unpaired_in(MESSAGES),
     keeps=KEEPS,
     card=CARD,
 )

@@ -10,6 +10,7 @@ from webapp.datasets.exports.trl_unpaired import (
     CONFIG,
     CONSUMER,
     KEEPS,
+    VERDICTS,
     unpaired_in,
     unpaired_schema,
 )
@@ -22,7 +23,8 @@ FORMAT = ExportFormat(
     help=_("the same rows for models without a chat template; only prompts of one turn."),
     config=CONFIG,
     schema=unpaired_schema(PLAIN),
-    rows=unpaired_in(PLAIN),
+    found=VERDICTS.found_in,
+    columns=unpaired_in(PLAIN),
     keeps=KEEPS - ALL_TURNS,
     refuses=ALL_TURNS,
     card=CARD,

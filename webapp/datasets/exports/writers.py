@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alignment.rows.cells import MARKED, safe_cells
-from webapp.datasets.exports.columns import Group
+from webapp.datasets.exports.columns import ColumnGroup
 
-Write = Callable[[Group], object]
+Write = Callable[[ColumnGroup], object]
 
 
 class Writer(NamedTuple):
@@ -39,8 +39,11 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
 def _table(path: Path, schema: pa.Schema) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\r\n")  # cells with one of these are quoted
-        table.writerow([*schema.names, MARKED])
-        yield lambda group: table.writerows(safe_cells(row, schema.names) for row in group.rows)
+        names = schema.names
+        table.writerow([*names, MARKED])
+        yield lambda group: table.writerows(
+            safe_cells(dict(zip(names, row, strict=True)), names) for row in group.cells(names)
+        )
 
 
 def _as_cells(schema: pa.Schema) -> Mapping[str, Any]:

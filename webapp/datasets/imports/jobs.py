@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from alignment.rows.formats import FORMATS
 from alignment.rows.found import Preferred
@@ -17,7 +18,8 @@ from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.parts import (
     begin_intake,
     complete_intake,
-    settle_intake,
+    end_intake,
+    ready_parts,
     store_parts,
 )
 from webapp.datasets.imports.reading import PromptFound, Reading, read
@@ -40,6 +42,7 @@ LONGEST_NAME = 80  # characters of a column's
 TOLD = 50  # columns
 SAMPLE = 60  # characters of a column's first value
 LIST = "bad-rows.txt"
+STORED = gettext_noop("All of it is stored; its tasks and labels are being made ready.")
 
 
 def preview(job: Job) -> Work:
@@ -62,7 +65,19 @@ def import_file(job: Job) -> Work:
     before = {"resumed": intake.taken} if intake.taken else {}
     for taken in store_parts(intake, reading, plan):
         yield taken, len(reading.prompts)
+    if not intake.whole:
+        _complete(job, intake)
+    added = Added.of(intake.added)
+    for done in ready_parts(intake):
+        yield done, max(done, added.tasks + added.labels)
     return partial(_finish, job, intake, summary(reading) | before | bad, reading.left_out)
+
+
+@transaction.atomic
+def _complete(job: Job, intake: Intake) -> None:
+    """Let all of it be there; raises LostLease. The job's row comes first: it is locked, so that nobody cancels between."""
+    Job.objects.renew(job, message=STORED)
+    complete_intake(intake)
 
 
 def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str, str]]]:
@@ -85,10 +100,9 @@ def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str,
 def _finish(
     job: Job, intake: Intake, found: Mapping[str, Any], left_out: Counter[str]
 ) -> dict[str, Any]:
-    """Let all of it be there, in the transaction that says so."""
-    complete_intake(intake)
+    """Nothing is left to be done, in the transaction that says so."""
+    end_intake(intake)
     transaction.on_commit(partial(uploads.forget, job.payload["upload"]))
-    transaction.on_commit(partial(settle_intake, intake))
     added = Added.of(intake.added)
     brought = {name: getattr(added, name) for name in BROUGHT}
     become = plan_of(job.payload).become

@@ -22,7 +22,7 @@ from webapp.datasets.errors import IntakeUnderWay
 from webapp.datasets.imports.reading import Reading
 from webapp.datasets.intake import Added, Plan, check_size, draft_part, take_part
 from webapp.datasets.models import SWEPT, ComingRank, ComingTasks, Intake, Preference
-from webapp.jobs.models import FINAL, Job
+from webapp.jobs.models import FINAL, Job, State
 from webapp.labeling.cursors import lead_anew
 from webapp.labeling.models import Assignment, Completion, Label, Task, identity_of
 from webapp.labeling.services import PlacedAsk, insert_tasks, known_tasks
@@ -74,6 +74,8 @@ def _begin_when_free(project: Project) -> Intake:
 
 def begin_intake(project: Project, job: Job | None = None) -> Intake:
     """A new intake, or the job's own where it was stopped; raises IntakeUnderWay while there is another one."""
+    if job is not None and (own := Intake.objects.filter(job=job, whole=True).first()):
+        return own
     for whole in Intake.objects.unsettled().filter(project=project):
         settle_intake(whole)
     while (there := Intake.objects.filter(project=project, whole=False).first()) is not None:
@@ -124,23 +126,47 @@ def complete_intake(intake: Intake) -> None:
 
 
 def settle_intake(intake: Intake) -> None:
-    """Do what waited until all of an intake is there, its tasks last: only then are they handed out."""
-    batches = Batches(FIRST)
-    while not _done(batches, intake, SETTLING):
+    """Do what waited until all of an intake is there, and say so."""
+    for _ in ready_parts(intake):
         continue
+    end_intake(intake)
+
+
+def ready_parts(intake: Intake) -> Iterator[int]:
+    """Do what waited until all of it is there, its tasks last: only then are they handed out.
+
+    How many rows that were, after each transaction.
+    """
+    return _turns(intake, READYING)
+
+
+@transaction.atomic
+def end_intake(intake: Intake) -> None:
+    """Nothing is left to be done; a job that was stopped meanwhile says that all of it is there."""
+    Intake.objects.filter(pk=intake.pk).update(settled=True)
+    stopped = Job.objects.filter(intake=intake, state__in=(State.FAILED, State.CANCELLED))
+    stopped.update(result={"kept": True})
+
+
+def _turns(intake: Intake, steps: Sequence[Act]) -> Iterator[int]:
+    """Take these steps in short transactions; after each but the last one how many rows it was until now."""
+    batches, done = Batches(FIRST), 0
+    while acted := _acted(batches, intake, steps):
+        done += acted
+        yield done
 
 
 @again_after_deadlock
-def _done(batches: Batches, intake: Intake, steps: Sequence[Act]) -> bool:
-    """One transaction, of nobody else at the same time; whether all steps are done, and with them the intake."""
+def _acted(batches: Batches, intake: Intake, steps: Sequence[Act]) -> int:
+    """One transaction, of nobody else at the same time; how many rows that were, 0 where all steps are done."""
     with batches.turn():
         there = Intake.objects.select_for_update().filter(pk=intake.pk, settled=False).first()
-        left = batches.size
+        left = most = batches.size
         for step in steps if there else ():
             left -= step(intake, left)
             if left <= 0:
-                return False
-    return True
+                return most - left
+    return 0
 
 
 def _every(model: type[models.Model]) -> models.QuerySet[Any]:
@@ -218,8 +244,7 @@ def sweep_intake(intake: Intake, until: float = math.inf) -> bool:
     """
     if not Intake.objects.filter(pk=intake.pk, whole=False).update(taken=SWEPT):
         return True
-    batches = Batches(FIRST)
-    while not _done(batches, intake, SWEEPING):
+    for _ in _turns(intake, SWEEPING):
         if time.monotonic() > until:
             return False
     logger.warning("Intake %s was stopped; what was stored of it is removed.", intake.pk)
@@ -230,11 +255,6 @@ def _say_swept(intake: Intake, _most: int) -> int:
     standins.forget_unused(intake.project)
     Job.objects.filter(intake=intake, state__in=FINAL).update(result={"swept": True})
     Intake.objects.filter(pk=intake.pk).delete()
-    return 0
-
-
-def _say_settled(intake: Intake, _most: int) -> int:
-    Intake.objects.filter(pk=intake.pk).update(settled=True)
     return 0
 
 
@@ -283,13 +303,12 @@ def _lead_to_tasks(intake: Intake, _most: int) -> int:
     return 0
 
 
-SETTLING: tuple[Act, ...] = (
+READYING: tuple[Act, ...] = (
     _give_ranks,
     _count_labels,
     _shower(Task),
     _make_tasks,
     _lead_to_tasks,
-    _say_settled,
 )
 SWEEPING: tuple[Act, ...] = (
     _drop_labels,
@@ -302,7 +321,7 @@ def tend_intakes() -> int:
     """Sweep what was left half-way, and end what was left whole; how many."""
     until = time.monotonic() + TURN
     left = sum(sweep_intake(intake, until) for intake in Intake.objects.left())
-    whole = list(Intake.objects.unsettled())
+    whole = list(Intake.objects.unsettled().over())
     for intake in whole:
         settle_intake(intake)
     return left + len(whole)

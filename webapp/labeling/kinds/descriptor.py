@@ -116,7 +116,7 @@ class TaskKind(BaseModel):
     what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
     "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none;
     `reviewed` the text in an answer that other people judge before it is used, in projects that want it;
-    `by_place` whether `records` makes of an answer about two items a single one that depends on their places alone.
+    `by_place` whether `records` makes of an answer what depends on the places of its items alone, always as many: one or two.
     The template has two parts: `items` for the card, `controls` below it.
     Where a project's form decides what may be said, `keys_of` gives the keys of a form, and `fits` says
     whether an answer about so many items is one by it.

@@ -14,11 +14,11 @@ from alignment.seam.records import Message, PromptRecord, prompt_key
 from tests.alignment.rewarding import run
 from tests.factories import a_completion, a_turn, again, an_artifact, tasks_of
 from tests.words import WORDS
-from webapp.datasets.exports.pairs import preferences_in
+from webapp.datasets.exports.pairs import PREFERENCES
 from webapp.datasets.exports.trl_completion import imitated_in as exported
-from webapp.datasets.exports.trl_unpaired import verdicts_of
+from webapp.datasets.exports.trl_unpaired import VERDICTS, verdicts_of
 from webapp.datasets.services import freeze_snapshot
-from webapp.datasets.snapshots import SPOKEN, entries_of, imitated_in, pairs_of, record_batches
+from webapp.datasets.snapshots import Entry, imitated_in, pairs_of, read, record_batches
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.kinds.converse import KIND, Answer, TurnSaid
 from webapp.labeling.kinds.descriptor import Asked
@@ -70,7 +70,7 @@ def test_it_is_ended_frozen_and_learned_from(held, end, project, tmp_path):
     ]
     assert pairs[0].prompt.key == held.task.prompt.key
     (batch,) = record_batches(snapshot.artifact.path)
-    columns = preferences_in(batch, "train").to_pylist()
+    columns = PREFERENCES.found_in(batch, "train").to_pylist()
     assert [(one["prompt_key"], len(json.loads(one["messages"]))) for one in columns] == [
         (one.prompt.key, len(one.prompt.messages)) for one in pairs
     ]
@@ -90,9 +90,13 @@ def test_an_answer_that_is_chosen_once_and_then_not_is_good_where_it_was_chosen(
         answers = {side: a_completion(held.task.prompt, text) for side, text in texts.items()}
         a_turn(held, choice, **answers)
     end()
-    (entry,) = entries_of(freeze_snapshot(project).artifact.path, SPOKEN)
+    folder = freeze_snapshot(project).artifact.path
+    (entry,) = map(Entry, read(folder))
     said = [(len(one.prompt.messages), one.text, one.good) for one in verdicts_of(entry)]
     assert said == [(1, "Yes.", True), (1, "No.", False), (3, "No.", True), (3, "Yes.", False)]
+    (batch,) = record_batches(folder)
+    columns = VERDICTS.found_in(batch, "train").to_pylist()
+    assert [(len(json.loads(one["messages"])), one["text"], one["good"]) for one in columns] == said
     good = [(1, "Yes."), (3, "No.")]
     assert [(len(one.prompt.messages), one.text) for one in exported(entry)] == good
     assert [

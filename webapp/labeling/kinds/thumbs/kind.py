@@ -43,6 +43,7 @@ KIND = TaskKind(
     verdict=_verdict,
     words=_in_words,
     imported=_imported,
+    by_place=True,
     template="labeling/kinds/thumbs.html",
     keys=(
         Key("choose-1", "1", _("It is good"), _("good"), {"thumb": "up"}),
