@@ -147,19 +147,20 @@ class _Known(torch.autograd.Function):
         states, weight, *thin = ctx.saved_tensors
         wanted, _, to_weight, to_bias, *_ = ctx.needs_input_grad
         rows, back = states.flatten(0, -2), given.flatten(0, -2)
-        found = [
-            back @ weight if wanted else None,
-            None,
-            _outer(back, rows, weight) if to_weight else None,
-            back.sum(0) if to_bias else None,
-        ]
+        to_states = back @ weight if wanted else None
+        to_thin: list[Tensor] = []
         if thin:
             down, up = thin
             narrow = back @ up
-            found += [narrow.T @ rows, back.T @ (rows @ down.T)]
-            found[0] = torch.addmm(found[0], narrow, down) if wanted else None
-        found[0] = found[0].view(states.shape) if wanted else None
-        return tuple(found)
+            to_thin = [narrow.T @ rows, back.T @ (rows @ down.T)]
+            to_states = to_states.addmm_(narrow, down) if to_states is not None else None
+        return (
+            to_states.view(states.shape) if to_states is not None else None,
+            None,
+            _outer(back, rows, weight) if to_weight else None,
+            back.sum(0) if to_bias else None,
+            *to_thin,
+        )
 
 
 def _outer(back: Tensor, rows: Tensor, weight: Tensor) -> Tensor:

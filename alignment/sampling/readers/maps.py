@@ -1,7 +1,7 @@
 """Linear layers as readers compute them: plain ones, those in a form, and what a LoRA adapter adds."""
 
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,12 @@ _STORED = {Int8Linear, Int8Embedding, FactorLinear}  # which compute by themselv
 _ADAPTER = {LoraLinear, nn.ModuleDict, nn.ParameterDict}
 _PLAIN = {nn.ModuleList, nn.Embedding, nn.Linear, nn.Dropout, Conv1D}
 
-Map = Callable[[Tensor], Tensor]  # a linear layer: (..., outer) of states (..., inner)
+
+class Map(Protocol):
+    """A linear layer."""
+
+    def __call__(self, states: Tensor, /) -> Tensor:
+        """(..., outer) of states (..., inner)."""
 
 
 class Affine(NamedTuple):
