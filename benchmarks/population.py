@@ -127,7 +127,7 @@ def parts_timed(times: Times) -> Iterator[None]:
         return measured
 
     with (
-        patch.object(samples, "sample", timed("generation", samples.sample)),
+        patch.object(samples, "sample_to_learn", timed("generation", samples.sample_to_learn)),
         patch.object(samples, "score", timed("scoring", samples.score)),
         patch.object(steps, "update", timed("training", steps.update)),
     ):

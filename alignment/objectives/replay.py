@@ -113,7 +113,10 @@ def scored_of(prompts: Sequence[Sequence[int]], tensors: Mapping[str, Tensor]) -
     table = dict(tensors)
     rollouts = Rollouts(
         tuple(tuple(prompt) for prompt in prompts),
-        *(table[name] for name in ("tokens", "mask", "token_logps", "truncated")),
+        table["tokens"],
+        table["mask"],
+        table["token_logps"],
+        table["truncated"],
     )
     none = table["features"].new_zeros(len(table["features"]), 0)  # before there was code
     known = {name: table[name] for name in ("rewards", "satisfied", "features")}

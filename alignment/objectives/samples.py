@@ -13,7 +13,7 @@ from alignment.kinds.align.settings import AlignConfig
 from alignment.models.policies import Policy
 from alignment.models.quantisation import int8_weights
 from alignment.objectives.problem import Problem, Scored, State, score
-from alignment.sampling.sampling import sample
+from alignment.sampling.sampling import sample, sample_to_learn
 from alignment.sampling.scoring import Batch
 from alignment.sampling.warps import Warp
 
@@ -89,8 +89,9 @@ def terms_of(config: AlignConfig) -> list[Term]:
 
 def draw(problem: Problem, state: State, chosen: Sequence[int], term: Term) -> Drawn:
     """Completions of the chosen prompts as the term's policy answers them."""
+    draw_them = sample_to_learn if learns_at_once(problem.config, state, term) else sample
     with term.used(state.policy):
-        rollouts = sample(
+        rollouts = draw_them(
             state.policy,
             [problem.ids[place] for place in chosen],
             completions=problem.config.completions_per_prompt,
@@ -99,6 +100,12 @@ def draw(problem: Problem, state: State, chosen: Sequence[int], term: Term) -> D
             generator=state.known.generator,
         )
     return placed(problem, state, chosen, score(problem, rollouts, state.lambdas), term)
+
+
+def learns_at_once(config: AlignConfig, state: State, term: Term) -> bool:
+    """Whether the policy learns from what it has just drawn, and from nothing else."""
+    alone = not (config.replay_share or config.stored_share)
+    return alone and not term.int8 and state.value_head is None
 
 
 def placed(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from alignment.maths.divergences import Divergence
 from alignment.models.lowrank import projected
@@ -101,14 +102,22 @@ def lengths(
         gradient = projected(parameter.grad, parameter, state) if state else parameter.grad
         mean = state["exp_avg"] if state else torch.zeros_like(gradient)
         square = state["exp_avg_sq"] if state else torch.zeros_like(gradient)
-        newer = square_decay * square + (1 - square_decay) * gradient**2
-        by_old, by_new = inverse(square), inverse(newer)
-        parts = (mean**2 * by_old, mean**2 * by_new, mean * gradient * by_new, gradient**2 * by_new)
-        sums.append(torch.stack([full(part.sum()).double() for part in parts]))
+        newer = torch.addcmul(square * square_decay, gradient, gradient, value=1 - square_decay)
+        by_old, by_new = inverse(square).mul_(mean), inverse(newer)
+        moved, given = mean * by_new, by_new.mul_(gradient)
+        pairs = ((by_old, mean), (moved, mean), (moved, gradient), (given, gradient))
+        sums.append(torch.stack([_product(*pair) for pair in pairs]))
     old, kept, cross, new = torch.stack(sums).sum(0).tolist()
     return old, kept, cross, new
 
 
 def inverse(squares: Tensor) -> Tensor:
     """1 / v, and 0 where that is no finite number."""
-    return torch.where(squares > torch.finfo(squares.dtype).tiny, 1 / squares, 0.0)
+    return squares.reciprocal().masked_fill_(squares <= torch.finfo(squares.dtype).tiny, 0.0)
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """() <one, other>, in one pass where neither is held in parts."""
+    if isinstance(one, DTensor):
+        return full((one * other).sum()).double()
+    return torch.dot(one.reshape(-1), other.reshape(-1)).double()

@@ -40,6 +40,7 @@ from alignment.objectives.signal import (
 )
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
+from alignment.sampling.activations import Activations
 from alignment.sampling.sampling import Rollouts, parted
 from alignment.sampling.scoring import (
     Batch,
@@ -283,6 +284,8 @@ def backward(state: State, lesson: Lesson) -> Part:
             part.shifts += [done.shift.detach().double().sum(1)[~new]] if fresh < rows else []
             for name, mean in metrics.items():
                 part.means[name] = part.means.get(name, zero) + share * mean
+    if rollouts.kept is not None:
+        rollouts.kept.forget()  # the next update has other weights
     return met(part, mixed=fresh < rows)
 
 
@@ -290,13 +293,20 @@ def own_batches(model: PreTrainedModel, drawn: Drawn) -> Iterator[Batch]:
     """Batches of the completions of this process's prompts, numbered among all."""
     rollouts, (prompts, completions) = drawn.scored.rollouts, drawn.u.shape
     if world().size == 1:
-        yield from shared_batches(model, rollouts)
+        yield from shared_batches(model, rollouts, kept_of(drawn))
         return
     mine = own(prompts)
     device = rollouts.tokens.device
     picked = torch.arange(mine.start * completions, mine.stop * completions, device=device)
     for batch in shared_batches(model, rollouts.rows(picked)):
         yield replace(batch, rows=picked[batch.rows])
+
+
+def kept_of(drawn: Drawn) -> Activations | None:
+    """What was kept of the policy that drew these completions, if it is the one that learns now."""
+    kept = drawn.scored.rollouts.kept
+    whole = drawn.fresh == len(drawn.scored.rollouts.prompts)
+    return kept if kept is not None and whole and kept.hold else None
 
 
 def met(part: Part, *, mixed: bool) -> Part:
@@ -344,8 +354,16 @@ def watch_budget(problem: Problem, state: State, scored: Scored, prompts: int) -
         mean, error = prompt_mean(kls.sum(1), prompts)
         state.over_budget = mean + error > budget
     if not state.over_budget:
-        weights = trained(state.policy.model)
-        state.measured = {name: weight.detach().clone() for name, weight in weights.items()}
+        keep_weights(state)
+
+
+def keep_weights(state: State) -> None:
+    """Note the weights as the last ones that were seen within the budget, where those before were."""
+    for name, weight in trained(state.policy.model).items():
+        if name in state.measured:
+            state.measured[name].copy_(weight.detach())
+        else:
+            state.measured[name] = weight.detach().clone()
 
 
 def token_kls(problem: Problem, state: State, rollouts: Rollouts) -> Tensor:

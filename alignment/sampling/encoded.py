@@ -77,6 +77,8 @@ class Encoded:
 class EncodedDecoder:
     """The cache of the rows that are still decoded, and the logits (rows, vocab) of their next token."""
 
+    kept = None  # of its activations
+
     def __init__(
         self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, room: int
     ) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alignment.sampling.activations import Activations
 from alignment.sampling.caching import new_cache, plain_layers
 from alignment.sampling.readers.families import reader_of
 from alignment.sampling.readers.reader import TokenReader, hiding
@@ -21,13 +22,21 @@ class Prefix:
     completions can be differentiated one by one.
     """
 
-    def __init__(self, prompts: Sequence[Sequence[int]], device: torch.device) -> None:
+    def __init__(
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        device: torch.device,
+        kept: Activations | None = None,
+    ) -> None:
+        """Read by a model of which activations were `kept`, prompts and completions are looked up there."""
         self.width = max(1, max(map(len, prompts)) - 1)
         padded = [[0] * (self.width - len(prompt) + 1) + list(prompt[:-1]) for prompt in prompts]
         self.ids = torch.tensor(padded, device=device)
         self.lengths = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
         self.positions = torch.arange(-self.width, 0, device=device) + self.lengths[:, None]
         self.seen = (self.positions >= 0).long()
+        self.kept = kept
+        self._places = kept.of_prompts(prompts, self.width) if kept else None
         self._readers: dict[PreTrainedModel, TokenReader | None] = {}
         self._states: dict[PreTrainedModel, list[tuple[Tensor, Tensor]]] = {}
         self._leaves: list[tuple[Tensor, Tensor]] = []
@@ -69,6 +78,8 @@ class Prefix:
         positions, reader = self.positions.clamp(min=0), self.reader(model)
         if reader is not None:
             hidden = hiding(self.seen, self.width, reader.dtype)
+            if self.kept is not None and self._places is not None:
+                reader = self.kept.looked_up_by(model, reader, self._places)
             reader.read(self.ids, positions, hidden, cache, keep=1)
         else:
             model(

@@ -7,6 +7,7 @@ all outcomes the probabilities sum to 1. A stop string ends a completion too (`a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from alignment.models.distributed import gathered, own, world
 from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.policies import Policy
 from alignment.models.sharding import held_whole
+from alignment.sampling.activations import Activations, activations_of
 from alignment.sampling.caching import keep, new_cache, repeat
 from alignment.sampling.encoded import EncodedDecoder
 from alignment.sampling.readers.families import reader_of
@@ -38,6 +40,7 @@ class Rollouts:
     mask: Tensor  # (n, length) bool: tokens that count
     token_logps: Tensor  # (n, length) the sampler's log-probabilities, 0 where masked
     truncated: Tensor  # (n,) bool: cut at the limit, with no end before it
+    kept: Activations | None = None  # of the model that drew them, where somebody is to learn
 
     @property
     def logps(self) -> Tensor:
@@ -66,7 +69,15 @@ class Rollouts:
         return [ids[:length] for ids, length in rows]
 
 
-@torch.no_grad()
+class _Asked(NamedTuple):
+    """What is asked of a sampler beside the prompts."""
+
+    completions: int
+    limit: int
+    warp: Warp
+    to_learn: bool
+
+
 def sample(
     policy: Policy,
     prompts: Sequence[Sequence[int]],
@@ -81,46 +92,71 @@ def sample(
     The random numbers of a row do not depend on when other rows end. Of several processes, each draws
     completions of its own prompts, and all have all of them.
     """
-    _check_room(policy, prompts, max_new_tokens)
-    rows = len(prompts) * completions
-    uniforms = torch.rand(rows, max_new_tokens, dtype=torch.float64, generator=generator)
+    asked = _Asked(completions, max_new_tokens, warp, to_learn=False)
+    return _sampled(policy, prompts, asked, generator)
+
+
+def sample_to_learn(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    *,
+    completions: int,
+    max_new_tokens: int,
+    warp: Warp = PLAIN,
+    generator: torch.Generator,
+) -> Rollouts:
+    """The same, of a policy that learns from them next: its activations are kept where that is worth it."""
+    asked = _Asked(completions, max_new_tokens, warp, to_learn=world().size == 1)
+    return _sampled(policy, prompts, asked, generator)
+
+
+@torch.no_grad()
+def _sampled(
+    policy: Policy, prompts: Sequence[Sequence[int]], asked: _Asked, generator: torch.Generator
+) -> Rollouts:
+    _check_room(policy, prompts, asked.limit)
+    copies, warp = asked.completions, asked.warp
+    rows = len(prompts) * copies
+    uniforms = torch.rand(rows, asked.limit, dtype=torch.float64, generator=generator)
     mine = own(len(prompts))
     with held_whole(policy.model):
-        tokens, logps, stopped = _draw(
+        drawn = _draw(
             policy,
             prompts[mine.start : mine.stop],
-            completions,
-            warp,
-            uniforms[mine.start * completions : mine.stop * completions].to(policy.device),
+            asked,
+            uniforms[mine.start * copies : mine.stop * copies].to(policy.device),
         )
-    tokens, logps = gathered(tokens), gathered(logps)
+    tokens, logps = gathered(drawn.tokens), gathered(drawn.logps)
     # The first of a row, and what it was filled with.
     ends = torch.isin(tokens, torch.tensor(policy.ends, device=policy.device))
     if warp.stops:
-        ends |= gathered(stopped.byte()).bool()
+        ends |= gathered(drawn.stopped.byte()).bool()
     mask = (ends.cumsum(1) - ends.long()) == 0
     longest = int(mask.sum(1).max())
     return Rollouts(
-        tuple(tuple(prompt) for prompt in prompts for _ in range(completions)),
+        tuple(tuple(prompt) for prompt in prompts for _ in range(copies)),
         tokens[:, :longest],
         mask[:, :longest],
         token_logps=logps[:, :longest],
         truncated=~ends.any(1),
+        kept=drawn.kept,
     )
 
 
-def _draw(
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    completions: int,
-    warp: Warp,
-    uniforms: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens, their log-probabilities and where a stop string is whole, (rows, limit) as the uniform numbers are.
+class _Written(NamedTuple):
+    """What was drawn, (rows, limit) each; behind a completion's end come more ends, of log-probability 0."""
 
-    Behind a completion's end come more ends, of log-probability 0.
-    """
-    rows, limit = uniforms.shape
+    tokens: Tensor
+    logps: Tensor
+    stopped: Tensor  # where a stop string is whole
+    kept: Activations | None = None
+
+
+def _draw(
+    policy: Policy, prompts: Sequence[Sequence[int]], asked: _Asked, uniforms: Tensor
+) -> _Written:
+    """Completions by uniform random numbers (rows, limit)."""
+    (rows, limit), warp = uniforms.shape, asked.warp
     ends = torch.tensor(policy.ends, device=policy.device)
     tokens = torch.full((rows, limit), policy.turn_end, device=policy.device)
     logps = torch.zeros(
@@ -130,10 +166,12 @@ def _draw(
     )
     stopped = torch.zeros(tokens.shape, device=policy.device, dtype=torch.bool)
     if not rows:
-        return tokens, logps, stopped
-    decoder = decoder_of(policy.model, prompts, completions, limit)
-    watch = StopWatch(policy, [one for one in prompts for _ in range(completions)], warp.stops)
-    seen = _seen(policy, prompts, completions) if warp.penalty != 1 else None
+        return _Written(tokens, logps, stopped)
+    decoder = decoder_of(policy.model, prompts, asked.completions, limit, to_learn=asked.to_learn)
+    watch = StopWatch(
+        policy, [one for one in prompts for _ in range(asked.completions)], warp.stops
+    )
+    seen = _seen(policy, prompts, asked.completions) if warp.penalty != 1 else None
     active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
     ended = torch.zeros_like(active, dtype=torch.bool)
     for step in range(limit):
@@ -155,7 +193,7 @@ def _draw(
             seen = None if seen is None else seen[kept]
         seen = None if seen is None else seen.scatter_(1, choice[:, None], value=True)
         decoder.advance(choice)
-    return tokens, logps, stopped
+    return _Written(tokens, logps, stopped, decoder.kept)
 
 
 def _seen(policy: Policy, prompts: Sequence[Sequence[int]], copies: int) -> Tensor:
@@ -202,22 +240,35 @@ def parted(rollouts: Rollouts, compute: Callable[[Rollouts], Tensor]) -> Tensor:
 
 
 def decoder_of(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, room: int
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    copies: int,
+    room: int,
+    *,
+    to_learn: bool = False,
 ) -> "_Decoder | EncodedDecoder":
     """What writes so many completions of each prompt, token by token, with room for so many."""
     if reads_apart(model):
         return EncodedDecoder(model, prompts, copies, room)
-    return _Decoder(model, prompts, copies, room)
+    return _Decoder(model, prompts, copies, room, to_learn=to_learn)
 
 
 class _Decoder:
     """The cache of the rows that are still decoded, and the logits (rows, vocab) of their next token."""
 
     def __init__(
-        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, room: int
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        copies: int,
+        room: int,
+        *,
+        to_learn: bool,
     ) -> None:
         """Run each prompt once, then share its cache among its completions."""
         self.model, self.reader = model, reader_of(model)
+        self.rows, self.step = torch.arange(len(prompts) * copies), 0
+        self.kept = self._keeping(prompts, copies, room) if to_learn else None
         self.cache = new_cache(model, whole=self.reader is not None)
         device = next(model.parameters()).device
         self.length = max(len(prompt) for prompt in prompts)
@@ -238,15 +289,31 @@ class _Decoder:
     def advance(self, tokens: Tensor) -> None:
         """Read one more token (rows,) per row."""
         self.length += 1
+        self.step += 1
+        if self.kept is not None:
+            self.kept.begin(self.rows, self.step)
         self.positions = self.positions + 1
         self.logits = self._forward(tokens[:, None], self.positions[:, None])
 
     def keep(self, rows: Tensor) -> Tensor:
         """Forget the rows that are False; which of the former ones the rows are now."""
         kept = keep(self.cache, rows, self.mask.device)
+        self.rows = self.rows[kept] if self.kept is not None else self.rows
         self.mask, self.positions = self.mask[kept], self.positions[kept]
         self.hidden = None if self.hidden is None else self.hidden[kept]
         return kept
+
+    def _keeping(
+        self, prompts: Sequence[Sequence[int]], copies: int, room: int
+    ) -> Activations | None:
+        """Where the reader writes what its layers give, if it does."""
+        if self.reader is None:
+            return None
+        shape = torch.Size((len(prompts) * copies, room))
+        found = activations_of(self.model, self.reader, prompts, shape)
+        if found is not None:
+            self.reader = found.written_by(self.reader)
+        return found
 
     def _hiding(self, seen: Tensor, tokens: int) -> Tensor | None:
         """What hides padding from so many tokens at once, where the reader has to be told."""

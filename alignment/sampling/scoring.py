@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from alignment.maths.divergences import NEAR, above_tangent
 from alignment.models.encoder_decoders import reads_apart
 from alignment.models.sharding import is_spread
+from alignment.sampling.activations import Activations
 from alignment.sampling.encoded import Encoded
 from alignment.sampling.prefix import Prefix, can_share
 from alignment.sampling.readers.families import reader_of
@@ -99,11 +100,13 @@ def _read_apart(rollouts: Rollouts, tokens: int) -> Iterator[Batch]:
         )
 
 
-def shared_batches(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[Batch]:
+def shared_batches(
+    model: PreTrainedModel, rollouts: Rollouts, kept: Activations | None = None
+) -> Iterator[Batch]:
     """Batches whose prompts are read once for all their completions, where the model can do that.
 
     A batch's gradient has to be taken before the next one is asked for. Of a model that is held in parts
-    there is one batch.
+    there is one batch. What is `kept` of the model's activations is looked up.
     """
     if is_spread(model):
         yield from batches(model, rollouts, sys.maxsize)
@@ -116,16 +119,19 @@ def shared_batches(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[Batch
     while prompts:
         size = max(1, budget(device) // len(prompts[-1]))
         chosen, prompts = prompts[-size:], prompts[:-size]
-        prefix = prefix_of(model, chosen, device)
+        prefix = prefix_of(model, chosen, device, kept)
         yield from _continued(rollouts, chosen, prefix)
         prefix.backward()
 
 
 def prefix_of(
-    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], device: torch.device
+    model: PreTrainedModel,
+    prompts: Sequence[tuple[int, ...]],
+    device: torch.device,
+    kept: Activations | None = None,
 ) -> Prefix | Encoded:
     """Prompts that a model reads once for all their completions."""
-    return (Encoded if reads_apart(model) else Prefix)(prompts, device)
+    return Encoded(prompts, device) if reads_apart(model) else Prefix(prompts, device, kept)
 
 
 def _continued(
@@ -287,6 +293,9 @@ def _continued_logits(model: PreTrainedModel, batch: Batch, prefix: Prefix | Non
     if prefix is not None and batch.owners is not None:
         before = prefix.arguments(model, batch.ids, batch.owners)
     reader = reader_of(model) if prefix is None else prefix.reader(model)
+    if reader is not None and prefix is not None and prefix.kept is not None:
+        places = prefix.kept.places[batch.rows, : batch.ids.shape[1]]
+        reader = prefix.kept.looked_up_by(model, reader, places)
     if reader is not None:
         return _read(reader, batch, before)
     # Padding is on the right of a causal model: no token that counts sees it, and a mask of

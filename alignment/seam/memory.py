@@ -19,6 +19,8 @@ FLOAT = 4  # bytes
 TRAINED = 4 * FLOAT  # of each parameter: weight, gradient, two moments
 PROGRAM = 1 << 29  # the interpreter with its libraries
 TOKENS = 2048  # of one training step's forward
+KEPT = 1 << 29  # bytes at most that a step keeps of its sampling for its learning
+KEPT_WIDTHS = 10  # numbers of a token and layer that it keeps, in widths: what linear layers give
 SAMPLED_AT_ONCE = 32  # prompts
 WEIGHED_AT_ONCE = 512  # completions of an evaluation
 ADAPTED = 7  # matrices of a layer that have an adapter: attention's four, the gated MLP's three
@@ -74,6 +76,11 @@ def sampling(shape: Shape, rows: int) -> int:
 def stepping(shape: Shape, rows: int) -> int:
     """Bytes of one alignment step: first it samples, then it learns in forwards of TOKENS tokens."""
     return max(sampling(shape, rows), learning(shape))
+
+
+def kept(shape: Shape, tokens: int) -> int:
+    """Bytes of what is kept of the sampling of so many tokens; where it were too much nothing is."""
+    return min(KEPT, KEPT_WIDTHS * FLOAT * shape.layers * shape.width * tokens)
 
 
 def learning(shape: Shape) -> int:

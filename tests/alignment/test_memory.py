@@ -27,8 +27,10 @@ def test_memory_follows_the_formula_by_hand():
     assert of("sft") == 16_000 + learning
     assert of("prefer") == 20_000 + learning
     assert of("evaluate") == 16_000 + memory.sampling(SHAPE, 512)
-    assert of("align") == 24_000 + max(learning, memory.sampling(SHAPE, 128))
-    assert of("population") == of("align") + 2 * 16_000
+    step = max(learning, memory.sampling(SHAPE, 128))
+    kept = 10 * 4 * 2 * 8 * 128 * KINDS["align"].settings().max_new_tokens
+    assert of("align") == 24_000 + step + kept
+    assert of("population") == 24_000 + step + 2 * 16_000
 
 
 def test_settings_count():

@@ -24,6 +24,7 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
         memory.trained(shape, config.lora_rank, config.moments(shape.width))
         + beside
         + memory.stepping(shape, drawn)
+        + memory.kept(shape, drawn * config.max_new_tokens)
     )
 
 

@@ -5,7 +5,7 @@ which ones as on computing them. So completions are read here, by the model's ow
 that is GPT-2 and nothing more (no hook, no other precision, no adapter but LoRA) is read so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,13 @@ from transformers.cache_utils import DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 
 from alignment.models.policies import output_layer
-from alignment.sampling.readers.maps import Map, computes_as_known, map_of
+from alignment.sampling.readers.maps import (
+    Map,
+    computes_as_known,
+    layers_of,
+    map_of,
+    with_layers,
+)
 
 _PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, nn.LayerNorm}
 
@@ -88,6 +94,15 @@ class GPT2Reader(NamedTuple):
     def dtype(self) -> torch.dtype:
         """In which precision it computes."""
         return self.norm.weight.dtype
+
+    @property
+    def layers(self) -> list[Map]:
+        """The linear layers of its blocks."""
+        return layers_of(self.blocks)
+
+    def with_layers(self, change: Callable[[Map], Map]) -> "GPT2Reader":
+        """The same, with the linear layers of its blocks changed in their order."""
+        return self._replace(blocks=with_layers(self.blocks, change))
 
     def read(
         self,

@@ -7,7 +7,7 @@ a one and nothing more, in fp32, is read so; positions whose scale depends on th
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,13 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from alignment.models.policies import output_layer
-from alignment.sampling.readers.maps import Map, computes_as_known, map_of
+from alignment.sampling.readers.maps import (
+    Map,
+    computes_as_known,
+    layers_of,
+    map_of,
+    with_layers,
+)
 from alignment.sampling.readers.reader import hiding, windowed
 
 # Their modules in transformers name their parts alike.
@@ -170,6 +176,15 @@ class LlamaReader(NamedTuple):
         """In which precision it computes."""
         return self.norm.weight.dtype
 
+    @property
+    def layers(self) -> list[Map]:
+        """The linear layers of its blocks."""
+        return layers_of(self.blocks)
+
+    def with_layers(self, change: Callable[[Map], Map]) -> "LlamaReader":
+        """The same, with the linear layers of its blocks changed in their order."""
+        return self._replace(blocks=with_layers(self.blocks, change))
+
     def read(
         self,
         ids: Tensor,
@@ -204,7 +219,7 @@ def grouped_attention(
         key,
         value,
         attn_mask=hidden,
-        is_causal=hidden is None and query.shape[1] > 1,
+        is_causal=hidden is None,
         scale=scale,
         enable_gqa=True,
     )

@@ -1,7 +1,7 @@
 """Linear layers as readers compute them: plain ones, those in a form, and what a LoRA adapter adds."""
 
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,13 @@ from alignment.models.forms.int8 import Int8Embedding, Int8Linear
 _STORED = {Int8Linear, Int8Embedding, FactorLinear}  # which compute by themselves
 _ADAPTER = {LoraLinear, nn.ModuleDict, nn.ParameterDict}
 _PLAIN = {nn.ModuleList, nn.Embedding, nn.Linear, nn.Dropout, Conv1D}
+
+
+class Map(Protocol):
+    """A linear layer."""
+
+    def __call__(self, states: Tensor, /) -> Tensor:
+        """(..., outer) of states (..., inner)."""
 
 
 class Affine(NamedTuple):
@@ -44,7 +51,7 @@ class Dense(NamedTuple):
 class Adapted(NamedTuple):
     """A layer and the product of two thin matrices: f(x) + scale * B A x."""
 
-    inner: "Map"
+    inner: Map
     down: Tensor  # A, (rank, inner)
     up: Tensor  # B, (outer, rank)
     scale: float
@@ -57,7 +64,21 @@ class Adapted(NamedTuple):
         return flat.view(found.shape)
 
 
-Map = Affine | Dense | Adapted | StoredLayer
+def layers_of(part: object) -> list[Map]:
+    """The linear layers of a part of a reader, in the order in which `with_layers` changes them."""
+    if isinstance(part, Affine | Dense | Adapted | StoredLayer):
+        return [part]
+    return [layer for one in part for layer in layers_of(one)] if isinstance(part, tuple) else []
+
+
+def with_layers(part: Any, change: Callable[[Map], Map]) -> Any:  # noqa: ANN401 - any part of a reader
+    """The same part of a reader, with each of its linear layers changed."""
+    if isinstance(part, Affine | Dense | Adapted | StoredLayer):
+        return change(part)
+    if not isinstance(part, tuple):
+        return part
+    changed = [with_layers(one, change) for one in part]
+    return type(part)(*changed) if hasattr(part, "_fields") else tuple(changed)
 
 
 def map_of(module: nn.Module, *, adapted: bool) -> Map:

@@ -1,10 +1,13 @@
 """What a reader is, and what hides tokens from it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+
+from alignment.sampling.readers.maps import Map
 
 
 class TokenReader(Protocol):
@@ -13,6 +16,13 @@ class TokenReader(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """In which precision it computes."""
+
+    @property
+    def layers(self) -> list[Map]:
+        """The linear layers of its blocks."""
+
+    def with_layers(self, change: Callable[[Map], Map]) -> "TokenReader":
+        """The same, with the linear layers of its blocks changed in their order."""
 
     def read(
         self,
