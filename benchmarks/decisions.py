@@ -31,6 +31,7 @@ from webapp.projects.services import set_reviews
 
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
 LIMITS = {"next_ms_p95": 100.0, "requests": 2.0, "bytes": 6000}  # bytes: of a comparison
+BETWEEN = 0.15  # seconds between two keys: quicker ones nobody means
 CARD = "article:not([hidden])"
 KEYS = {  # for a card with so many answers
     "compare": lambda _answers: ["2"],
@@ -83,6 +84,8 @@ def answer(page: Page, kind: str) -> int:
     keys = KEYS[kind](card.locator(".answer").count())
     for key in keys:
         page.keyboard.press(key)
+        if key != keys[-1]:
+            page.wait_for_timeout(BETWEEN * 1000)
     page.wait_for_function(
         """(before) => document.getElementById("saved").textContent === "saved ✓"
           && document.querySelector("article:not([hidden])")?.dataset.assignment !== before""",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from django.utils.translation import gettext as _
 
 from alignment.seam.records import Message, PromptRecord
@@ -20,6 +21,7 @@ from webapp.datasets.exports.columns import (
 )
 
 Turn = dict[str, Any]
+BEYOND = '"(tool|name)'  # is in the JSON of each turn that says more than who speaks and what
 TOOLS = frozenset(["tools", "tools_beside"])  # of HOLDINGS
 SEVERAL_TURNS = frozenset(["turns", "tools"])  # what plain text refuses where pairs are written
 ALL_TURNS = SEVERAL_TURNS | TOOLS | {"turns_beside"}  # and where all are
@@ -32,15 +34,16 @@ class Spelling(NamedTuple):
     prompt: Callable[[PromptRecord], Any]
     answer: Callable[[str], Any]
     beside: Callable[[PromptRecord], dict[str, Any]]  # columns of its own
-    plain: Callable[[Sequence[Turn]], Any]  # `prompt`, of turns without tools as they are stored
+    plain: Callable[[Sequence[Sequence[Turn]]], Sequence[Any]]  # of many without tools, as stored
     answers: Callable[[pa.Array], Column]  # `answer`, of many
 
     def asked(self, messages: pa.Array) -> tuple[DistinctColumn, Columns]:
         """Prompts, each read once, by the JSON of their turns; and columns of their own."""
         coded = messages.dictionary_encode()
         stored = json.loads(f"[{','.join(coded.dictionary.to_pylist())}]")
-        if all(map(_without_tools, stored)):
-            return DistinctColumn([*map(self.plain, stored)], coded.indices), {}
+        beyond = pc.any(pc.match_substring_regex(coded.dictionary, BEYOND)).as_py()
+        if not beyond or all(map(_without_tools, stored)):
+            return DistinctColumn(self.plain(stored), coded.indices), {}
         prompts = [_as_record(turns) for turns in stored]
         beside = [self.beside(prompt).get("tools") for prompt in prompts]
         tools = {"tools": DistinctColumn(beside, coded.indices, lacking="")} if any(beside) else {}
@@ -120,11 +123,11 @@ def single_text(prompt: PromptRecord) -> str:
     return prompt.text
 
 
-def _single(turns: Sequence[Turn]) -> str:
-    """The same of turns without tools."""
-    _check_single(turns)
-    text: str = turns[0]["content"]
-    return text
+def _singles(prompts: Sequence[Sequence[Turn]]) -> Sequence[str]:
+    """The same of many without tools."""
+    for turns in prompts[:1] if len({*map(len, prompts)}) < 2 else prompts:
+        _check_single(turns)
+    return [turns[0]["content"] for turns in prompts]
 
 
 def _check_single(turns: Sequence[object]) -> None:
@@ -146,7 +149,7 @@ MESSAGES = Spelling(
     answers=AnswerColumn,
 )
 PLAIN = Spelling(
-    pa.string(), single_text, str, lambda _prompt: {}, plain=_single, answers=TextColumn
+    pa.string(), single_text, str, lambda _prompt: {}, plain=_singles, answers=TextColumn
 )
 CALL = pa.struct([("name", pa.string()), ("arguments", JSON)])
 CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", CALL)]))

@@ -150,23 +150,24 @@ def end_intake(intake: Intake) -> None:
 
 def _turns(intake: Intake, steps: Sequence[Act]) -> Iterator[int]:
     """Take these steps in short transactions; after each but the last one how many rows it was until now."""
-    batches, done = Batches(FIRST), 0
-    while acted := _acted(batches, intake, steps):
-        done += acted
-        yield done
+    batches, done, step = Batches(FIRST), 0, 0
+    while step < len(steps):
+        acted, over = _acted(batches, intake, steps[step:])
+        if (step := step + over) < len(steps):
+            yield (done := done + acted)
 
 
 @again_after_deadlock
-def _acted(batches: Batches, intake: Intake, steps: Sequence[Act]) -> int:
-    """One transaction, of nobody else at the same time; how many rows that were, 0 where all steps are done."""
+def _acted(batches: Batches, intake: Intake, steps: Sequence[Act]) -> tuple[int, int]:
+    """One transaction, of nobody else at the same time; how many rows that were, and how many steps are over."""
     with batches.turn():
         there = Intake.objects.select_for_update().filter(pk=intake.pk, settled=False).first()
         left = most = batches.size
-        for step in steps if there else ():
+        for over, step in enumerate(steps if there else ()):
             left -= step(intake, left)
             if left <= 0:
-                return most - left
-    return 0
+                return most - left, over
+    return most - left, len(steps)
 
 
 def _every(model: type[models.Model]) -> models.QuerySet[Any]:
@@ -215,15 +216,17 @@ def _give_ranks(intake: Intake, most: int) -> int:
 def _make_tasks(intake: Intake, most: int) -> int:
     """Queue what was kept until now, but what somebody else has queued meanwhile, or of which an answer is gone."""
     made = 0
-    while made < most and (coming := intake.tasks.order_by("pk").first()):
-        placed = [PlacedAsk(*one) for one in coming.placed]
+    while made < most and (first := intake.tasks.order_by("pk").first()):
+        when = {"need": first.need, "priority": first.priority}
+        alike = intake.tasks.filter(kind=first.kind, **when).order_by("pk")
+        coming = list(alike[: max(1, (most - made) // max(1, len(first.placed)))])
+        placed = [PlacedAsk(*one) for part in coming for one in part.placed]
         there = _answers_there({item for one in placed for item in one.items})
-        named = {identity_of(coming.kind, one.prompt_id, one.items): one for one in placed}
+        named = {identity_of(first.kind, one.prompt_id, one.items): one for one in placed}
         known = known_tasks(list(named))
         new = [one for name, one in named.items() if name not in known and there >= {*one.items}]
-        when = {"need": coming.need, "priority": coming.priority}
-        insert_tasks(intake.project, coming.kind, new, **when)
-        coming.delete()
+        insert_tasks(intake.project, first.kind, new, **when)
+        alike.filter(pk__lte=coming[-1].pk).delete()
         made += len(placed)
     return made
 
