@@ -1,23 +1,26 @@
 """Gradients of low rank: each matrix's gradient G becomes f(G) = P P' G, and Adam's moments live in P' G.
 
-P (m, r) has orthonormal columns on the shorter side of the matrix. It begins as the best r directions of the first gradient,
-by its SVD, and then learns: after each window of ten steps it is what makes the distillation loss |H - P P' H|^2 of their mean
-gradient H least, by a sketch of their sum (`alignment.models.sketches`), to which each step adds its own. Of all bases of these
-directions it takes the one that is nearest to the last, so that Adam's second moments still tell of them; the first ones,
-which are vectors of the space, are taken along as P_new' P_old M.
+P (m, r) has orthonormal columns on the shorter side of the matrix. It begins as the best r directions of the
+first gradient, by its SVD, and then learns: each step moves it once down the distillation loss |H - P P' H|^2 of the mean
+gradient H, whose gradient on the Stiefel manifold is -2 (1 - P P') H H' P (Oja's rule, 1982), by a step of its own length
+for each direction: with M = P' H = K V' (V of n orthonormal rows) P + (1 - P P') H V K^-1 spans what a step of the power
+method does. H is what Adam's first moment M remembers, and what this gradient adds to it beside P: G V shows both. So M is
+known in the new basis too, and the mean gradient is kept as P M, as good as a product of rank r that sees G twice can be.
+After each window of ten steps P becomes what makes that loss least for the sum of these, by a sketch to which each step adds
+its own (`alignment.models.sketches`) and by P M; M is taken along as P_new' P_old M.
 
 The moments are those of Zhao et al., 2024, "GaLore"; as Adam moves each of its numbers by about one learning rate, a step
 in the small space is made longer by sqrt(m / r).
 
-In several processes only P' G (r, n) is summed, and once a window the sketch (m, k): their sums are those of the whole gradient,
-so P is the same everywhere, though nobody holds the whole gradient (as in Vogels et al., 2019, "PowerSGD"). With error feedback
-what a process did not send is added to its next gradient: sum of sent + error = sum of gradients.
+In several processes only P' G (r, n) and G V (m, r) are summed, and once a window the sketch (m, k): their sums are those of the
+whole gradient, so P is the same everywhere, though nobody holds the whole gradient (as in Vogels et al., 2019, "PowerSGD"). With
+error feedback what a process did not send is added to its next gradient: sum of sent + error = sum of gradients.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +32,12 @@ from alignment.models.sketches import best_basis, orthonormal, sketch_columns, s
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
 
+OJA = 1.0  # length of a step of the basis, as a share of a step of the power method
+DAMPING = 1e-3  # of the mean gradient's energy in a direction, beside its mean over all
+SMALLEST = 1e-30  # energy
 FLOAT = 4  # bytes
 MEMORY = 0.9  # of a matrix's running consistency
-EVERY = 10  # steps of a window, at whose end a basis and its rank change
+EVERY = 10  # steps of a window, at whose end a basis is that of its gradients and its rank changes
 OWN = ("error", "sketch")  # what each process has of a state: their sums count
 COMPARED = "halves_are_compared"  # mark of the matrices of low-rank optimizers
 SLACK = 0.05  # of consistency, beyond which a rank grows again
@@ -86,6 +92,15 @@ class Told:
         return found | ({"gradient/exchanged": float(self.bytes)} if world().size > 1 else {})
 
 
+class Move(NamedTuple):
+    """Where a basis goes once its step is taken, and what was seen of the mean gradient beside it: beside right'."""
+
+    basis: Tensor  # (m, r)
+    beside: Tensor  # (m, r)
+    right: Tensor  # (n, r)
+    size: float  # |f(G)|, before anybody clips it
+
+
 class LowRankAdamW(torch.optim.AdamW):
     """AdamW that knows each matrix by r numbers a column; other parameters as AdamW does.
 
@@ -102,12 +117,14 @@ class LowRankAdamW(torch.optim.AdamW):
         *,
         feedback: bool = False,
         consistency: float = 0.0,
+        oja: float = OJA,
         **adam: Any,  # noqa: ANN401 - as AdamW
     ) -> None:
         super().__init__(params, **adam)
-        self.rank, self.feedback, self.consistency = rank, feedback, consistency
+        self.rank, self.feedback, self.consistency, self.oja = rank, feedback, consistency, oja
         self.told = Told()
         self.halves: dict[Tensor, Halves] = {}
+        self.moves: dict[Tensor, Move] = {}
         for weight in self.matrices():
             vars(weight)[COMPARED] = True
             if isinstance(weight, DTensor):
@@ -142,15 +159,21 @@ class LowRankAdamW(torch.optim.AdamW):
     def exchange(self) -> None:
         """Sum over processes in the small spaces; leaves f(G) of the summed gradient in each matrix's `grad`."""
         self.told = Told()
-        for weight in self.matrices():
-            if weight.grad is not None:
-                self._compress(weight)
+        moved = [
+            self._compress(weight, group["betas"][0])
+            for group in self.param_groups
+            for weight in group["params"]
+            if weight.ndim == 2 and weight.grad is not None
+        ]
         self._sum_others()
         self._sum_told()
+        for weight in moved if self.consistency else ():
+            if int(self.state[weight]["step"]) % EVERY == EVERY - 1:
+                self._adapt(weight)
         self.halves.clear()
 
-    def _compress(self, weight: Tensor) -> None:
-        """One matrix: project, sum, sketch, keep the error."""
+    def _compress(self, weight: Tensor, decay: float) -> Tensor:
+        """One matrix: project, sum, learn the projector, keep the error."""
         assert weight.grad is not None
         state, gradient = self.state[weight], lying(weight.grad, weight)
         fed = gradient + state["error"] if "error" in state else gradient
@@ -160,23 +183,39 @@ class LowRankAdamW(torch.optim.AdamW):
         own = basis.T @ fed
         small = all_sum(own)
         self._tell(weight, gradient, fed, own)
+        found = basis @ small
         if self.feedback:
             state["error"] = (fed - basis @ own).contiguous()
+        self.moves[weight] = self._move(state, fed, small, decay)
         if world().size > 1:
-            self.told.bytes += FLOAT * small.numel()
+            self.told.bytes += FLOAT * (small.numel() + basis.numel())
         self._sketch(state, fed)
-        weight.grad = standing(basis @ small, weight).contiguous()
+        weight.grad = standing(found, weight).contiguous()
+        return weight
 
     def _sketch(self, state: dict[str, Tensor], fed: Tensor) -> None:
         """Add a gradient to what is known of its window; at the window's end that is summed over processes."""
         window, at = divmod(int(state["step"]), EVERY)
         if "sketch" not in state:  # or in a state that was stored without one
-            columns = sketch_columns(*fed.shape, self.rank)
+            columns = sketch_columns(fed.shape[0], fed.shape[1], self.rank)
             state["sketch"] = fed.new_zeros(len(fed), columns)
         state["sketch"] += sketched(fed, state["sketch"].shape[1], window)
         if at == EVERY - 1 and world().size > 1:
             state["sketch"] = all_sum(state["sketch"])
             self.told.bytes += FLOAT * state["sketch"].numel()
+
+    def _move(self, state: dict[str, Tensor], fed: Tensor, small: Tensor, decay: float) -> "Move":
+        """Where the basis goes: down the distillation loss of the mean gradient."""
+        basis = state["projector"]
+        right, upper = torch.linalg.qr((decay * state["exp_avg"] + (1 - decay) * small).T)
+        seen = all_sum(fed @ right)
+        beside = (1 - decay) * (seen - basis @ (basis.T @ seen))
+        energy = upper.T @ upper  # (r, r) of the mean gradient, by directions of the basis
+        damping = (DAMPING * energy.diagonal().mean()).clamp(min=SMALLEST)
+        damped = energy + damping * torch.eye(len(energy)).to(energy)
+        step = torch.linalg.solve(damped, upper.T @ beside.T).T
+        found = orthonormal(basis + self.oja * step)
+        return Move(found, beside, right, float((basis @ small).norm()))
 
     def _begin(self, weight: Tensor, gradient: Tensor) -> None:
         """The best directions of the first gradient, which is summed whole this once."""
@@ -236,7 +275,7 @@ class LowRankAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:  # noqa: ANN401 - as torch's
-        """Adam in each small space, its step in the large one; at the end of a window every basis moves on."""
+        """Adam in each small space, its step in the large one; then every basis moves on."""
         matrices = {id(weight): weight for weight in self.matrices() if weight.grad is not None}
         for group in self.param_groups:
             for weight in group["params"]:
@@ -248,8 +287,9 @@ class LowRankAdamW(torch.optim.AdamW):
         found = super().step(closure)
         for weight, grad in kept.items():
             weight.grad = grad
+            self._move_on(weight)
             if int(self.state[weight]["step"]) % EVERY == 0:
-                self._move_on(weight)
+                self._end_window(self.state[weight])
         return found
 
     def _step_small(self, weight: Tensor, group: dict[str, Any]) -> None:
@@ -269,29 +309,41 @@ class LowRankAdamW(torch.optim.AdamW):
         weight.mul_(1 - rate * group["weight_decay"]).add_(step, alpha=longer)
 
     def _move_on(self, weight: Tensor) -> None:
-        """Take the best basis of the window that ends, and the first moment in it."""
+        """Take the basis that was learned, and the mean gradient in it, with what was seen of it beside the old one."""
         state = self.state[weight]
-        if self.consistency:
-            self._adapt(state)
-        before = state["projector"]
-        state["projector"] = best_basis(state["sketch"], before)
+        if (move := self.moves.pop(weight, None)) is not None and weight.grad is not None:
+            clipped = float(weight.grad.norm()) / max(move.size, SMALLEST)
+            turned = move.basis.T @ state["projector"] @ state["exp_avg"]
+            state["exp_avg"] = turned + clipped * (move.basis.T @ move.beside) @ move.right.T
+            state["projector"] = move.basis
+
+    def _end_window(self, state: dict[str, Tensor]) -> None:
+        """Take the best basis of the window's gradients, and the mean gradient in it."""
+        before, window = state["projector"], int(state["step"]) // EVERY - 1
+        state["projector"] = best_basis(state["sketch"], window, before, state["exp_avg"])
         state["exp_avg"] = state["projector"].T @ before @ state["exp_avg"]
         state["sketch"].zero_()
 
-    def _adapt(self, state: dict[str, Tensor]) -> None:
+    def _adapt(self, weight: Tensor) -> None:
         """One direction fewer where the halves of batches disagree, one more where they agree; `rank` is the most."""
-        basis, running = state["projector"], state["running"].item()
+        state, move = self.state[weight], self.moves[weight]
+        basis, running = move.basis, state["running"].item()
         if running < self.consistency and basis.shape[1] > 1:
             kept = state["exp_avg_sq"].sum(1).argsort(descending=True)[:-1].sort().values
-            state["projector"] = basis[:, kept].contiguous()
+            self.moves[weight] = move._replace(basis=basis[:, kept].contiguous())
+            state["projector"] = state["projector"][:, kept].contiguous()
             for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = state[name][kept].contiguous()
         elif running > self.consistency + SLACK and basis.shape[1] < min(self.rank, basis.shape[0]):
-            more = new_direction(basis, int(state["step"]))
-            state["projector"] = orthonormal(torch.cat([basis, more], 1))
-            for name in ("exp_avg", "exp_avg_sq"):
-                row = state[name].new_zeros(1, state[name].shape[1])
-                state[name] = torch.cat([state[name], row])
+            self._widen(weight, new_direction(basis, int(state["step"])))
+
+    def _widen(self, weight: Tensor, more: Tensor) -> None:
+        state, move = self.state[weight], self.moves[weight]
+        self.moves[weight] = move._replace(basis=orthonormal(torch.cat([move.basis, more], 1)))
+        state["projector"] = orthonormal(torch.cat([state["projector"], more], 1))
+        for name in ("exp_avg", "exp_avg_sq"):
+            row = state[name].new_zeros(1, state[name].shape[1])
+            state[name] = torch.cat([state[name], row])
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -321,7 +373,7 @@ def projected(gradient: Tensor, weight: Tensor, state: dict[str, Tensor]) -> Ten
 
 
 def new_direction(basis: Tensor, seed: int) -> Tensor:
-    """(m, 1) a direction that the basis lacks, the same in every process, until a sketch tells a better one."""
+    """(m, 1) a direction that the basis lacks, the same in every process; Oja's rule will turn it."""
     generator = torch.Generator().manual_seed(seed)
     found = torch.randn((basis.shape[0], 1), generator=generator).to(basis)
     return found - basis @ (basis.T @ found)

@@ -15,8 +15,11 @@ from torch import Tensor
 
 SHARE = 4  # columns of a matrix to one of its sketch
 WIDEST = 2  # columns of a sketch to one of its rows
-HARDLY = 1e-3  # weight of directions that are there, where the sketch tells none
-SMALLEST = 1e-30  # length of a sketch
+HARDLY = 1e-6  # of the energy, for directions that are there, where the sketch tells none
+SMALLEST = 1e-30  # energy
+TRUST = (
+    0.5  # in what a sketch tells beside what is known; its mean square error is least about there
+)
 
 
 def sketch_columns(rows: int, columns: int, rank: int) -> int:
@@ -34,14 +37,26 @@ def sketched(matrix: Tensor, columns: int, seed: int) -> Tensor:
     return mixed.reshape(len(matrix), -1, columns).sum(1)
 
 
-def best_basis(sketch: Tensor, basis: Tensor) -> Tensor:
-    """(m, r) the best r directions of what was sketched, turned the least way from a basis (m, r) of other ones.
+def best_basis(sketch: Tensor, seed: int, basis: Tensor, known: Tensor) -> Tensor:
+    """(m, r) the best r directions of what was sketched, turned the least way from a basis P (m, r) of other ones.
 
-    What the sketch does not tell stays as it is in the basis, and a basis of all m directions stays bit by bit.
+    `known` (r, n) is about in proportion to what the matrix S is in that basis. With L = c P known, c as it fits the sketch
+    Y = S Omega best, the sketch has to tell the difference of S S' and L L' alone: Y Y' - L Omega Omega' L'. That is noisy, and is
+    trusted by half. What nothing tells stays as it is in the basis, and a basis of all m directions stays bit by bit.
     """
-    lightly = HARDLY * sketch.norm().clamp(min=SMALLEST) * basis
-    left = torch.linalg.svd(torch.cat([sketch, lightly], 1), full_matrices=False).U
-    return least_turned(left[:, : basis.shape[1]], basis)
+    seen, there = (
+        sketch.double(),
+        sketched(known, sketch.shape[1], seed).double(),
+    )  # there: P' L Omega / c
+    old, known = basis.double(), known.double()
+    fits = ((old.T @ seen) * there).sum() / there.square().sum().clamp(min=SMALLEST)
+    difference = fits**2 * (known @ known.T - TRUST * there @ there.T)
+    lightly = HARDLY * seen.square().sum().clamp(min=SMALLEST)
+    products = (
+        TRUST * seen @ seen.T + old @ (difference + lightly * torch.eye(len(known)).to(old)) @ old.T
+    )
+    span = torch.linalg.eigh(products).eigenvectors[:, -basis.shape[1] :]
+    return least_turned(span, old).to(basis).contiguous()
 
 
 def least_turned(span: Tensor, basis: Tensor) -> Tensor:

@@ -174,6 +174,33 @@ def test_the_basis_follows_a_gradient_that_stays():
     assert optimizer.told.metrics()["gradient/captured"] > 0.999
 
 
+@pytest.mark.parametrize("clipped", [1.0, 0.25])
+def test_a_step_is_one_of_the_power_method_on_the_mean_gradient_which_goes_along(clipped):
+    """The mean H is P M of old gradients and all of the new one; H's image of its own rows is where the basis goes."""
+    weight = nn.Parameter(torch.zeros(8, 12))
+    optimizer = LowRankAdamW([weight], 3, lr=1e-3, betas=(0.8, 0.9))
+    generator, whole = torch.Generator().manual_seed(3), torch.zeros(8, 12)
+    first = torch.randn(8, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
+    second = torch.randn(8, 12, generator=generator)
+    for gradient in (first, second):
+        basis = optimizer.state[weight].get("projector")
+        weight.grad = gradient.clone()
+        optimizer.exchange()
+        weight.grad *= clipped
+        optimizer.step()
+        whole = 0.8 * whole + 0.2 * clipped * gradient
+    before = whole + 0.2 * (1 - clipped) * second  # anybody clipped
+    rows = torch.linalg.qr((basis.T @ before).T).Q
+    image = torch.linalg.qr(before @ rows).Q
+    found = optimizer.state[weight]["projector"]
+    assert torch.linalg.svdvals(image.T @ found).min() > 1 - 1e-3
+    beside = basis @ basis.T @ whole + (whole - basis @ basis.T @ whole) @ rows @ rows.T
+    torch.testing.assert_close(
+        optimizer.state[weight]["exp_avg"], found.T @ beside, atol=1e-5, rtol=1e-4
+    )
+    assert (found.T @ basis).square().sum() < 3 - 1e-3  # it did move
+
+
 def after_a_window(rank, rows, columns, noise):
     """A matrix's optimizer after ten gradients that share four directions beside their noise; the gradients."""
     weight, generator = nn.Parameter(torch.zeros(rows, columns)), torch.Generator().manual_seed(3)
@@ -200,16 +227,15 @@ def test_after_a_window_the_basis_is_nearly_the_best_of_its_mean_gradient():
     assert (first.T @ mean).square().sum() < 0.9 * best  # where it began
 
 
-def test_a_sketch_of_all_columns_gives_the_best_basis_and_takes_the_first_moment_along():
-    optimizer, weight, seen, before = after_a_window(6, 8, 12, noise=1.0)
+def test_the_first_moment_is_taken_along_and_the_next_window_has_its_own_sketch():
+    optimizer, weight, _seen, before = after_a_window(6, 8, 12, noise=1.0)
     state = optimizer.state[weight]
-    best = torch.linalg.svd(sum(seen)).U[:, :6]
-    assert torch.linalg.svdvals(best.T @ state["projector"]).min() > 1 - 1e-4
-    old = before["projector"]
-    moment = 0.9 * before["exp_avg"] + 0.1 * old.T @ seen[-1]
-    torch.testing.assert_close(state["exp_avg"], state["projector"].T @ old @ moment)
-    assert (state["projector"].T @ old).square().sum() < 6 - 1e-3  # it did move
-    assert not state["sketch"].any()  # the next window has its own
+    mean = state["projector"] @ state["exp_avg"]
+    inside = state["projector"] @ state["projector"].T
+    torch.testing.assert_close(mean, inside @ mean)
+    old = before["projector"] @ before["exp_avg"]
+    assert (mean * old).sum() > 0.9 * mean.norm() * old.norm()
+    assert not state["sketch"].any()
 
 
 def test_halves_of_a_batch_are_told_apart():
