@@ -21,7 +21,7 @@ from alignment.models.lowrank import (
     lying,
     new_direction,
 )
-from alignment.models.sketches import orthonormal
+from alignment.models.sketches import best_basis, orthonormal, sketched
 from alignment.models.training import halved
 from alignment.seam.events import CheckpointSaved, Finished, StepDone
 from alignment.seam.memory import Shape
@@ -227,15 +227,28 @@ def test_after_a_window_the_basis_is_nearly_the_best_of_its_mean_gradient():
     assert (first.T @ mean).square().sum() < 0.9 * best  # where it began
 
 
-def test_the_first_moment_is_taken_along_and_the_next_window_has_its_own_sketch():
-    optimizer, weight, _seen, before = after_a_window(6, 8, 12, noise=1.0)
+def test_each_window_has_a_sketch_of_its_own_gradients():
+    optimizer, weight, seen, _before = after_a_window(2, 8, 12, noise=1.0)
     state = optimizer.state[weight]
-    mean = state["projector"] @ state["exp_avg"]
-    inside = state["projector"] @ state["projector"].T
-    torch.testing.assert_close(mean, inside @ mean)
-    old = before["projector"] @ before["exp_avg"]
-    assert (mean * old).sum() > 0.9 * mean.norm() * old.norm()
     assert not state["sketch"].any()
+    for gradient in seen[:3]:
+        weight.grad = gradient.clone()
+        optimizer.exchange()
+        optimizer.step()
+    torch.testing.assert_close(state["sketch"], sketched(sum(seen[:3]), 4, seed=1))
+
+
+def test_at_a_windows_end_the_mean_gradient_is_taken_along():
+    optimizer, weight, seen, _before = after_a_window(2, 8, 12, noise=1.0)
+    state = optimizer.state[weight]
+    state["step"] += EVERY
+    state["sketch"] = sketched(sum(seen[:3]), 4, seed=1)
+    basis, mean = state["projector"], state["exp_avg"]
+    found = best_basis(state["sketch"], 1, basis, mean)
+    optimizer._end_window(state)
+    assert torch.equal(state["projector"], found)
+    assert (found.T @ basis).square().sum() < 2 - 1e-3  # it did move
+    assert torch.equal(state["exp_avg"], found.T @ basis @ mean)
 
 
 def test_halves_of_a_batch_are_told_apart():
