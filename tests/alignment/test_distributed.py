@@ -77,7 +77,7 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "low-rank": (
         "sft",
         "demonstrations",
-        {"batch": 3, "epochs": 3, **LOW_RANK},
+        {"batch": 3, "epochs": 4, **LOW_RANK},
     ),  # more than a window
     "low-rank-fdpg": ("align", "prompts", DRAWN | LOW_RANK | {"divergence": "jensen_shannon"}),
     "fdpg": ("align", "prompts", DRAWN | {"divergence": "jensen_shannon"}),
