@@ -24,7 +24,14 @@ import httpx
 
 ROOT = Path(__file__).parent.parent
 INSTALLED = (".venv", "node_modules")
-FOUND = ("win_rate", "win_rate_ci", "reward_accuracy", "reward_accuracy_ci", "kl_reference")
+FOUND = (
+    "win_rate",
+    "win_rate_ci",
+    "reward_accuracy",
+    "reward_accuracy_ci",
+    "kl_reference",
+    "forecast",
+)
 # The seed is no option of the demo: whoever starts it is to see the same as everybody else.
 PLAY = """
 import os, sys
@@ -106,7 +113,7 @@ def play(tree: Path, seed: int) -> dict[str, object]:
         sys.exit(f"The demo of {tree} ended with {program.returncode}; what it said is above.")
     found = json.loads(said.splitlines()[-1])
     moments = {name: round(moment, 1) for name, moment in moments.items()}
-    kept = {name: found[name] for name in FOUND}
+    kept = {name: found[name] for name in FOUND if name in found}  # of an older commit, fewer
     return {"whole": round(seconds, 1), **moments, "steps": found["seconds"], **kept}
 
 

@@ -33,6 +33,8 @@ from alignment.kinds import KINDS
 from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
 from tests import ground
 from tests.webapp.addresses import addresses
+from webapp.machine import patience
+from webapp.machine.database import share_connections
 from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_queue
 from webapp.site import pages, stamps
@@ -243,6 +245,9 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     settings.ROOT_URLCONF = "benchmarks.bare"
+    patience.ANSWER_WAIT = 600.0  # rows are made by long statements
+    connection.close()
+    share_connections()  # as a web process does
     whole = Sizes().shrunk(options.scale)
     grow(
         NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects, people=whole.people)

@@ -20,8 +20,8 @@ TAIL = 3  # times the mean length is that of a batch's longest answer
 ROW_OVERHEAD = 6  # blocks' worth of choosing a token beside the layers
 OPTIMIZER = 16 * FLOAT  # bytes that an update reads and writes for each parameter
 READ_AT_ONCE = 64  # texts
-# What masks, losses, hooks and the interpreter add to bare blocks, by runs of the demo: a factor of 1.3 to 1.5.
-BESIDE = 1.4
+# What masks, losses, hooks and the interpreter add to bare blocks, by runs of the demo: a factor of 0.9 to 1.4.
+BESIDE = 1.15
 
 
 class Speed(NamedTuple):

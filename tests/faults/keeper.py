@@ -122,11 +122,6 @@ def program(name: str) -> Callable[[Machine], None]:
     return lambda machine: machine.program(name).kill()
 
 
-def web_worker(machine: Machine) -> None:
-    """SIGKILL for the process that serves pages, below the web's master."""
-    machine.program("web").children()[0].kill()
-
-
 def guard(name: str) -> Callable[[Machine], None]:
     """A fault: SIGKILL for the guard of a program instead of the program."""
     return lambda machine: machine.guard(name).kill()
@@ -167,7 +162,6 @@ FAULTS: dict[str, Callable[[Machine], None]] = {
     "kill worker-short": program("worker-short"),
     "kill tend": program("tend"),
     "kill web": program("web"),
-    "kill a web worker": web_worker,
     "full disk": full_disk,
     "full disk, all killed": full_disk_and_killed,
 }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from webapp.api.service import Service
@@ -21,6 +22,7 @@ class Endpoint(NamedTuple):
     answer: str
 
 
+@cache
 def topics(service: Service) -> dict[str, list[Endpoint]]:
     """All of them by their tag, in the order in which they were added."""
     schema = service.get_openapi_schema()

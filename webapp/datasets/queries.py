@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
@@ -235,28 +235,36 @@ def newest(project: Project) -> dict[str, int]:
     return last
 
 
-def unfrozen(project: Project) -> dict[str, int]:
+COUNTS = (
+    "labels",
+    "simulated",
+    "annotators",
+    "ranked",
+    "preferences",
+    "new_labels",
+    "new_ranked",
+    "new_preferences",
+)
+
+
+def unfrozen(project: Project, only: Collection[str] = COUNTS) -> dict[str, int]:
     """How many labels and ranked answers there are, and how many came after the last snapshot; up to a limit."""
     last = project.snapshots.first()
     seen = last.manifest["newest"] if last else defaultdict(int)
     labels = current_labels(project)
     ranked, preferences = ranked_completions(project), Preference.objects.of_project(project)
     given = labels.filter(annotator=OuterRef("pk"))
-    counts = {
-        "labels": count_up_to(labels),
-        "simulated": count_up_to(labels.filter(annotator__simulated=True)),
-        "annotators": count_up_to(User.objects.filter(Exists(given))),
-        "ranked": count_up_to(ranked),
-        "preferences": count_up_to(preferences),
+    rows: dict[str, QuerySet[Any]] = {
+        "labels": labels,
+        "simulated": labels.filter(annotator__simulated=True),
+        "annotators": User.objects.filter(Exists(given)),
+        "ranked": ranked,
+        "preferences": preferences,
+        "new_labels": labels.filter(pk__gt=seen["label"]),
+        "new_ranked": ranked.filter(pk__gt=seen["ranked"]),
+        "new_preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
     }
-    new: dict[str, QuerySet[Any]] = {
-        "labels": labels.filter(pk__gt=seen["label"]),
-        "ranked": ranked.filter(pk__gt=seen["ranked"]),
-        "preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
-    }
-    return counts | {
-        f"new_{name}": count_up_to(rows) if counts[name] else 0 for name, rows in new.items()
-    }
+    return {name: count_up_to(rows[name]) for name in only}
 
 
 class WantedCounts(NamedTuple):

@@ -6,10 +6,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q, Subquery
+from django.db.models import BooleanField, F, Q, Subquery, Value
 from django.db.models.fields.tuple_lookups import Tuple
 from django.db.models.functions import Coalesce, Now
-from django.db.models.lookups import IsNull
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
@@ -117,9 +116,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def open_for(self, project: Project, annotator: User, only: Q = EVERY) -> "TaskQuerySet":
         """Tasks with a free place that this person neither holds, answered nor skipped, in order; no others than `only`."""
         mine = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
-        kept = mine.exclude(state=Assignment.State.EXPIRED).values("pk")[:1]
-        # Looked up for one task after the other: for NOT EXISTS, PostgreSQL would first read all that is theirs.
-        is_new = IsNull(Subquery(kept), True)  # noqa: FBT003 - as Django's
+        kept = mine.exclude(state=Assignment.State.EXPIRED).values_list(Value(value=False))[:1]
+        # Looked up for one task after the other: for NOT EXISTS, PostgreSQL would first read all that is theirs. And
+        # as a truth of its own: it thinks hardly any value to be null, and would look at every task for a few.
+        is_new = Coalesce(Subquery(kept), Value(value=True), output_field=BooleanField())
         return self.filter(only, project=project).open().filter(is_new).order_by("priority", "key")
 
     def ahead_of(self, project: Project, annotator: User, only: Q = EVERY) -> "TaskQuerySet":

@@ -23,8 +23,9 @@ LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it show
 KNOWN = (
     4.0  # seconds for which a held database is known to be: nobody waits long, or all threads would
 )
-# What is planned at all is planned for whatever values come, at the first time instead of the sixth.
-ONCE = "-c plan_cache_mode=force_generic_plan"
+# What is planned at all is planned for whatever values come, at the first time instead of the sixth; and nothing is
+# compiled, which takes a server longer than any page's statement.
+ONCE = "-c plan_cache_mode=force_generic_plan -c jit=off"
 POOL = {
     "min_size": 2,  # kept open, so that a server that has none to spare has those
     "max_size": 16,  # of a web process: more than it has threads

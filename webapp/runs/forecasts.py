@@ -9,6 +9,8 @@ from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
 from pydantic import ValidationError
 
 from alignment.kinds import KINDS
@@ -38,6 +40,7 @@ LINE = """
 START = ("policy", "backbone", "reward")  # roles of the model that a run's time and memory go by
 EARLIER = 5  # runs of a kind that a forecast goes by
 RATES = ("block", "operations", "bandwidth")  # of a speed, none of which can be 0
+AROUND = 0.5  # seconds of each run for its folder, its files and what it leaves
 LOOKED_AT = 50  # prompts and answers whose lengths stand for all
 
 
@@ -98,15 +101,22 @@ def summed_seconds(kind: Kind, config: Settings, extent: Extent, speed: Speed) -
     if reads_model and extent.shape is None:
         return 0.0
     found = kind.summed(config, Timing(speed, extent))
-    return found + speed.start if found else 0.0
+    return found + speed.start + AROUND if found else 0.0
 
 
 def speed_of(worker: Worker | None) -> Speed | None:
-    """How fast a worker's machine is; None where it has not been measured, or by another version's measures."""
+    """How fast a worker's machine is; None where it has not been measured, or by another version's measures.
+
+    A worker that has had a run holds a trainer that has loaded: its next run begins at once.
+    """
     found = worker.hardware.get("speed") if worker else None
-    if not isinstance(found, Mapping) or found.keys() != set(Speed._fields):
+    if worker is None or not isinstance(found, Mapping) or found.keys() != set(Speed._fields):
         return None
-    return Speed(**found) if all(found[name] > 0 for name in RATES) else None
+    if not all(found[name] > 0 for name in RATES):
+        return None
+    speed = Speed(**found)
+    served = getattr(worker, "served", False)  # `live_workers` asks
+    return speed._replace(start=0.0) if served else speed
 
 
 def _earlier(kind: Kind, project: Project) -> Iterable[tuple[float, float]]:
@@ -125,7 +135,7 @@ def likely_worker(workers: Iterable[Worker] | None = None) -> Worker | None:
 
 
 def keep_forecast(run: Run) -> None:
-    """Note what a run that begins is expected to take, as far as that can be said: its worker's machine is measured by now."""
+    """Note what a run whose trainer has loaded is expected to take, as far as that can be said: its worker's machine is measured."""
     if run.epoch > 1 or run.dry or run.resume_from_id:  # it does not begin at its beginning
         return
     kind = KINDS[run.kind]
@@ -134,7 +144,10 @@ def keep_forecast(run: Run) -> None:
         config = kind.settings.stored(run.config)
     except ValidationError:  # of another version: its trainer says so
         return
-    worker = Worker.objects.filter(runs=run).first()
+    taken = ExpressionWrapper(Now() - F("runs__started_at"), output_field=DurationField())
+    worker = Worker.objects.filter(runs=run).annotate(loading=taken).first()
+    if worker is not None and speed_of(worker) is not None and worker.loading is not None:
+        worker.hardware["speed"] |= {"start": max(0.0, worker.loading.total_seconds())}
     run.forecast = forecast_of(kind, config, given, Ground(run.project), worker)._asdict()
     Run.objects.filter(pk=run.pk, epoch=run.epoch).update(forecast=run.forecast)
 

@@ -168,5 +168,6 @@ def has_larger_worker(run: Run) -> bool:
 
 
 def live_workers() -> QuerySet[Worker]:
-    """Workers that were heard of within a lease and take runs."""
-    return Worker.objects.filter(Q(last_seen__gt=after(-settings.RUN_LEASE)), draining=False)
+    """Workers that were heard of within a lease and take runs; each knows whether it has had one."""
+    live = Worker.objects.filter(Q(last_seen__gt=after(-settings.RUN_LEASE)), draining=False)
+    return live.annotate(served=Exists(Run.objects.filter(worker=OuterRef("pk"))))

@@ -10,8 +10,9 @@ from hashlib import blake2b
 from time import time
 from typing import Any, TypeVar
 
-from django.db import connection
 from django.db.models import JSONField, Model
+
+from webapp.site.planned import planned_cursor
 
 SEEN = "Seen"  # the header that says which stamp that was
 MOST = 500  # things made that a process keeps
@@ -36,7 +37,7 @@ def rows_seen(
 ) -> list[tuple[object, ...]]:
     """A model's rows by the rest of a query, as `columns_of` has them; with each what else is told `beside` it."""
     table, columns = model._meta.db_table, ", ".join((columns_of(model, *only), *beside))
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         # Columns, table and query are the code's own.
         cursor.execute(f"SELECT {columns} FROM {table} {where}", values)  # noqa: S608
         found: list[tuple[object, ...]] = cursor.fetchall()

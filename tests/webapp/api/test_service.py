@@ -18,6 +18,7 @@ from tests.webapp.addresses import a_world, client_with, session_of
 from tests.webapp.api.operations import OPERATIONS
 from tests.webapp.api.schema import KEPT, written
 from webapp.accounts.roles import Role
+from webapp.api import views
 from webapp.api.scopes import Scope
 from webapp.api.service import service
 from webapp.api.tokens import make_token
@@ -139,6 +140,15 @@ def test_the_pages_serve_schema_client_and_reference(db, admin):
     page = browser.get("/api/").content.decode()
     assert all(f"<code>{path}" not in page for path in ("http://", "https://"))
     assert "POST /api/v1/projects/{project_id}/labels" in page
+
+
+def test_the_schema_is_added_up_once_in_whatever_language_it_is_asked_for(db, admin, monkeypatch):
+    browser = client_with(session_of(admin))
+    views._schema_text.cache_clear()
+    told = [browser.get("/api/openapi.json", headers={"Accept-Language": "zh-hans"}).json()]
+    monkeypatch.setattr(service, "get_openapi_schema", None)
+    told += [browser.get("/api/openapi.json").json()]
+    assert told == 2 * [json.loads(KEPT.read_text())]
 
 
 def test_what_is_nowhere_is_missing_in_words(program):

@@ -164,6 +164,14 @@ def served(transactional_db, monkeypatch):
     connections.settings["default"].update(before)
 
 
+def test_no_page_waits_until_its_statements_are_compiled(served):
+    if connection.vendor == "sqlite":  # which compiles none
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW jit")
+        assert cursor.fetchone() == ("off",)
+
+
 def test_a_write_waits_a_moment_for_another_program_and_is_refused_in_words(served):
     client, project = served
     with held_by_another():

@@ -134,6 +134,26 @@ def test_a_worker_whose_machine_is_measured_comes_first(project):
     assert speed_of(measured) == Speed(**SPEED["speed"])
 
 
+def test_a_worker_that_has_had_a_run_has_loaded_for_the_next(project, worker):
+    first = forecast(project, likely_worker())
+    run_at(a_run(project, "pretrain", {}), worker=worker)
+    assert speed_of(likely_worker()) == Speed(**SPEED["speed"])._replace(start=0.0)
+    loaded = forecast(project, likely_worker())
+    assert first.seconds - loaded.seconds == pytest.approx(SPEED["speed"]["start"])
+
+
+def test_a_run_that_begins_knows_how_long_its_trainer_took_to_load(project, worker):
+    now = timezone.now()
+    run_at(a_run(project, "pretrain", {}), worker=worker, started_at=now - timedelta(days=1))
+    run = a_run(project, "pretrain", {})
+    run_at(run, epoch=1, worker=worker, started_at=now - timedelta(seconds=100))
+    keep_forecast(late := again(run))
+    run_at(run, started_at=now)
+    keep_forecast(early := again(run))
+    assert late.forecast_seconds - early.forecast_seconds == pytest.approx(100, abs=10)
+    assert again(worker).hardware == SPEED
+
+
 @pytest.mark.parametrize("speed", [None, [], {"block": 1.0}, SPEED["speed"] | {"operations": 0.0}])
 def test_a_measure_that_cannot_be_used_is_none(speed, db):
     assert speed_of(a_worker(hardware={"speed": speed})) is None
