@@ -24,27 +24,31 @@ def client_id() -> None:
     from webapp.labeling import services
     from webapp.labeling.models import Label
 
-    submit = services.submit_label
+    store = services.store_label
 
-    def submit_label(assignment, *, client_id, **answer):
-        known = Label.objects.filter(client_id=client_id).exists()
-        return submit(assignment, client_id=uuid4() if known else client_id, **answer)
+    def store_label(assignment, *, client_id, **answer):
+        assignment.stored = None
+        known = Label.every.filter(client_id=client_id).exists()
+        return store(assignment, client_id=uuid4() if known else client_id, **answer)
 
-    services.submit_label = submit_label
+    services.store_label = store_label
 
 
 def places() -> None:
     """A place is looked at, but not taken."""
+    from django.db.models import F
+
     from webapp.labeling import queue
+    from webapp.labeling.models import Task
 
-    queue.take_place = lambda task: task.taken < task.need
+    take = queue._take_next
 
+    def take_next(project, annotator):
+        if taken := take(project, annotator):
+            Task.every.filter(pk=taken.task_id).update(taken=F("taken") - 1)
+        return taken
 
-def immediate() -> None:
-    """A transaction of SQLite's asks for its lock when it first writes: too late to wait for it."""
-    from django.db import connection
-
-    connection.settings_dict["OPTIONS"]["transaction_mode"] = "DEFERRED"
+    queue._take_next = take_next
 
 
 def keeper() -> None:
@@ -58,7 +62,6 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "epoch": epoch,
     "client_id": client_id,
     "places": places,
-    "immediate": immediate,
     "keeper": keeper,
 }
 

@@ -91,7 +91,7 @@ PARTS: dict[str, Part] = {
         (
             Command((*STORM, "--minutes", "5")),
             Command((*STORM, "--minutes", "5", "--database", "postgresql")),
-            *map(without, ("client_id", "places", "epoch", "immediate")),
+            *map(without, ("client_id", "places", "epoch")),
         ),
     ),
     "outages": Part(
