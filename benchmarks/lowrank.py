@@ -2,9 +2,10 @@
 
 A starter model learns the polite ones of its grammar's answers by AdamW, with whole gradients and with low-rank ones of
 rank width / 8, at equal steps and rates and over several seeds: the loss of held-out answers, the optimizer's bytes, and
-what the projector captures of the mean gradient of the last ten steps beside the best of its rank. The same is told of
-a model that starts with random weights. Two gloo processes count what they send each other: whole gradients, low-rank
-ones, and torch's PowerSGD hook at the same rank.
+what the projector captures of the mean gradient of the last ten steps beside the best of its rank: after the steps that
+end a window, by whose gradients it is what it is, and after every step. The same is told of a model that starts with random
+weights. Two gloo processes count what they send each other over a window: whole gradients, low-rank ones, and torch's
+PowerSGD hook at the same rank.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,7 +27,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from alignment.kinds.pretrain.settings import Dimensions
 from alignment.maths.estimators import estimate
 from alignment.models.distributed import reduce_gradients
-from alignment.models.lowrank import LowRankAdamW, lying
+from alignment.models.lowrank import EVERY, LowRankAdamW, lying
 from alignment.pretraining import starter
 from alignment.pretraining.architectures import new_causal
 from alignment.world import grammar
@@ -118,19 +119,33 @@ def learn(
                 for one, mean in zip(whole, means or whole, strict=True)
             ]
             seen = [*seen, whole][-LAST:]
-        if rank:
             optimizer.exchange()
-            if step >= steps - LAST:
-                held.append(captured(optimizer, seen, means))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if rank and step + 1 >= LAST:
+            held.append(captured(optimizer, seen, means))
     seconds = (time.perf_counter() - began) / steps
     found = {"loss": starter._held_out_loss(model, rows[:HELD]), "ms_per_step": 1000 * seconds}
     adam = 8 * sum(weight.numel() for weight in model.parameters())
     if not rank:
         return found
-    told = {name: statistics.fmean(one[name] for one in held) for name in held[0]}
-    return found | {"bytes": optimizer.bytes / adam, **told}
+    return found | {"bytes": optimizer.bytes / adam, **over_steps(held)}
+
+
+def over_steps(held: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means of what was told after each step from the first window's end on: of all, of windows' ends, and just before these."""
+    return {
+        "energy": mean_of(held[::EVERY], "energy"),
+        "energy_of_every_step": mean_of(held, "energy"),
+        "energy_before_it_moves": mean_of(held[EVERY - 1 :: EVERY], "energy"),
+        "energy_of_exact_means": mean_of(held, "energy_of_exact_means"),
+        "captured_of_a_step": mean_of(held, "captured_of_a_step"),
+    }
+
+
+def mean_of(rows: Sequence[Mapping[str, float]], name: str) -> float:
+    """Of one figure over rows."""
+    return statistics.fmean(row[name] for row in rows)
 
 
 def captured(
@@ -164,13 +179,14 @@ def compared(world: World, steps: int, seeds: int, rank: int, *, fresh: bool) ->
         low = learn(world, steps, seed, rank, fresh=fresh)
         rows.append(low | {"ratio": low["loss"] / whole["loss"], "whole": whole["loss"]})
     fed = learn(world, steps, 0, rank, fresh=fresh, feedback=True)
-    names = (
-        "ratio", "whole", "loss", "bytes", "energy", "energy_of_exact_means", "captured_of_a_step", "ms_per_step",
-    )  # fmt: skip
-    means = {name: statistics.fmean(row[name] for row in rows) for name in names}
-    told = {f"feedback_{name}": fed[name] for name in ("loss", "bytes", "energy")}
+    means = {name: mean_of(rows, name) for name in rows[0]}
+    told = {
+        f"feedback_{name}": fed[name]
+        for name in ("loss", "bytes", "energy", "energy_of_every_step")
+    }
     spread = {
-        f"{name}_interval": interval([row[name] for row in rows]) for name in ("ratio", "energy")
+        f"{name}_interval": interval([row[name] for row in rows])
+        for name in ("ratio", "energy", "energy_of_every_step")
     }
     return {**means, **spread, **told}
 
@@ -181,6 +197,7 @@ def interval(values: list[float]) -> list[float | None]:
     return [found.low, found.high]
 
 
+BEGINNING = 3  # steps
 WAYS = ("whole", "low_rank", "powersgd")
 
 
@@ -212,7 +229,7 @@ def _process(rank_of_process: int, world: World, rank: int, steps: int, queue: o
 
 
 def _sent_by(way: str, world: World, rank: int, steps: int) -> Iterator[float]:
-    """Bytes of each step behind the first three, which begin a basis."""
+    """Bytes of each step of a window; the first three begin a basis and are not counted."""
     torch.manual_seed(dist.get_rank())
     model = world.model(fresh=False)
     optimizer = optimizer_for(model, rank if way == "low_rank" else 0)
@@ -243,7 +260,7 @@ def _sent_by(way: str, world: World, rank: int, steps: int) -> Iterator[float]:
             if way == "whole":
                 reduce_gradients(group["params"] for group in optimizer.param_groups)
             optimizer.step()
-            if step >= 3:
+            if step >= BEGINNING:
                 yield float(count[0])
     finally:
         dist.all_reduce = plain
@@ -262,7 +279,7 @@ def main() -> int:
     pretrain(world, 2 * options.steps)
     tuned = compared(world, options.steps, options.seeds, rank, fresh=False)
     scratch = compared(world, options.steps, 1, rank, fresh=True)
-    sent = exchanged(world, rank, 6)
+    sent = exchanged(world, rank, BEGINNING + EVERY)
     kept = {
         "bytes": tuned["bytes"] <= BARS["bytes"],
         "loss": tuned["ratio"] <= BARS["loss"],

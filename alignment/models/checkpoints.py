@@ -111,7 +111,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     if isinstance(optimizer, LowRankAdamW) and world().rank:
-        optimizer.forget_errors()
+        optimizer.forget_own()
 
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,13 +6,15 @@ gradient H, whose gradient on the Stiefel manifold is -2 (1 - P P') H H' P (Oja'
 for each direction: with M = P' H = K V' (V of n orthonormal rows) P + (1 - P P') H V K^-1 spans what a step of the power
 method does. H is what Adam's first moment M remembers, and what this gradient adds to it beside P: G V shows both. So M is
 known in the new basis too, and the mean gradient is kept as P M, as good as a product of rank r that sees G twice can be.
+After each window of ten steps P becomes what makes that loss least for the sum of these, by a sketch to which each step adds
+its own (`alignment.models.sketches`) and by P M; M is taken along as P_new' P_old M.
 
 The moments are those of Zhao et al., 2024, "GaLore"; as Adam moves each of its numbers by about one learning rate, a step
 in the small space is made longer by sqrt(m / r).
 
-In several processes only P' G (r, n) and G V (m, r) are summed: their sums are those of the whole gradient, so P is
-the same everywhere, though nobody holds the whole gradient (as in Vogels et al., 2019, "PowerSGD"). With error feedback
-what a process did not send is added to its next gradient: sum of sent + error = sum of gradients.
+In several processes only P' G (r, n) and G V (m, r) are summed, and once a window the sketch (m, k): their sums are those of the
+whole gradient, so P is the same everywhere, though nobody holds the whole gradient (as in Vogels et al., 2019, "PowerSGD"). With
+error feedback what a process did not send is added to its next gradient: sum of sent + error = sum of gradients.
 """
 
 import math
@@ -26,6 +28,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from alignment.models.distributed import all_sum, world
+from alignment.models.sketches import best_basis, orthonormal, sketch_columns, sketched
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
 
@@ -34,7 +37,8 @@ DAMPING = 1e-3  # of the mean gradient's energy in a direction, beside its mean 
 SMALLEST = 1e-30  # energy
 FLOAT = 4  # bytes
 MEMORY = 0.9  # of a matrix's running consistency
-EVERY = 10  # steps between two changes of a rank
+EVERY = 10  # steps of a window, at whose end a basis is that of its gradients and its rank changes
+OWN = ("error", "sketch")  # what each process has of a state: their sums count
 COMPARED = "halves_are_compared"  # mark of the matrices of low-rank optimizers
 SLACK = 0.05  # of consistency, beyond which a rank grows again
 
@@ -101,7 +105,8 @@ class LowRankAdamW(torch.optim.AdamW):
     """AdamW that knows each matrix by r numbers a column; other parameters as AdamW does.
 
     After the backward passes comes `exchange`, which puts f(G) in the gradients' place, then whatever clips them, then
-    `step`. State of a matrix: projector (m, r), exp_avg and exp_avg_sq (r, n), step, and with feedback error (m, n).
+    `step`. State of a matrix: projector (m, r), exp_avg and exp_avg_sq (r, n), step, sketch (m, k) of the window's gradients so
+    far, and with feedback error (m, n).
     Raises ConfigError for a model that is held in parts.
     """
 
@@ -184,8 +189,20 @@ class LowRankAdamW(torch.optim.AdamW):
         self.moves[weight] = self._move(state, fed, small, decay)
         if world().size > 1:
             self.told.bytes += FLOAT * (small.numel() + basis.numel())
+        self._sketch(state, fed)
         weight.grad = standing(found, weight).contiguous()
         return weight
+
+    def _sketch(self, state: dict[str, Tensor], fed: Tensor) -> None:
+        """Add a gradient to what is known of its window; at the window's end that is summed over processes."""
+        window, at = divmod(int(state["step"]), EVERY)
+        if "sketch" not in state:  # or in a state that was stored without one
+            columns = sketch_columns(fed.shape[0], fed.shape[1], self.rank)
+            state["sketch"] = fed.new_zeros(len(fed), columns)
+        state["sketch"] += sketched(fed, state["sketch"].shape[1], window)
+        if at == EVERY - 1 and world().size > 1:
+            state["sketch"] = all_sum(state["sketch"])
+            self.told.bytes += FLOAT * state["sketch"].numel()
 
     def _move(self, state: dict[str, Tensor], fed: Tensor, small: Tensor, decay: float) -> "Move":
         """Where the basis goes: down the distillation loss of the mean gradient."""
@@ -271,6 +288,8 @@ class LowRankAdamW(torch.optim.AdamW):
         for weight, grad in kept.items():
             weight.grad = grad
             self._move_on(weight)
+            if int(self.state[weight]["step"]) % EVERY == 0:
+                self._end_window(self.state[weight])
         return found
 
     def _step_small(self, weight: Tensor, group: dict[str, Any]) -> None:
@@ -298,6 +317,13 @@ class LowRankAdamW(torch.optim.AdamW):
             state["exp_avg"] = turned + clipped * (move.basis.T @ move.beside) @ move.right.T
             state["projector"] = move.basis
 
+    def _end_window(self, state: dict[str, Tensor]) -> None:
+        """Take the best basis of the window's gradients, and the mean gradient in it."""
+        before, window = state["projector"], int(state["step"]) // EVERY - 1
+        state["projector"] = best_basis(state["sketch"], window, before, state["exp_avg"])
+        state["exp_avg"] = state["projector"].T @ before @ state["exp_avg"]
+        state["sketch"].zero_()
+
     def _adapt(self, weight: Tensor) -> None:
         """One direction fewer where the halves of batches disagree, one more where they agree; `rank` is the most."""
         state, move = self.state[weight], self.moves[weight]
@@ -321,20 +347,19 @@ class LowRankAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Give all errors to the first process, whose state is stored: their sum is what counts."""
-        for weight in self.matrices():
-            state = self.state[weight]
-            if "error" in state and world().size > 1:
-                state["error"] = all_sum(state["error"])
+        """Give what each process has of its own to the first, whose state is stored: its sum is what counts."""
+        for weight in self.matrices() if world().size > 1 else ():
+            for name in _own(self.state[weight]):
+                self.state[weight][name] = all_sum(self.state[weight][name])
         if world().rank:
-            self.forget_errors()
+            self.forget_own()
 
     @torch.no_grad()
-    def forget_errors(self) -> None:
-        """Feed nothing back: another process does."""
+    def forget_own(self) -> None:
+        """Neither feed back nor add to a sketch what was left: another process does."""
         for weight in self.matrices():
-            if "error" in self.state[weight]:
-                self.state[weight]["error"].zero_()
+            for name in _own(self.state[weight]):
+                self.state[weight][name].zero_()
 
 
 def is_compared(model: nn.Module) -> bool:
@@ -364,12 +389,9 @@ def standing(gradient: Tensor, weight: Tensor) -> Tensor:
     return gradient.T if weight.shape[0] > weight.shape[1] else gradient
 
 
-def orthonormal(basis: Tensor) -> Tensor:
-    """(m, r) orthonormal columns of the same spans, none turned round."""
-    found, triangle = torch.linalg.qr(basis)
-    signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(basis)
-    turned: Tensor = found * signs
-    return turned.contiguous()
+def _own(state: dict[str, Tensor]) -> list[str]:
+    """In the same order in every process, as they are summed one after the other."""
+    return [name for name in OWN if name in state]
 
 
 def _share(part: float, whole: float) -> float:

@@ -74,7 +74,11 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "reward": ("reward", "pairs", {"batch": 3, "heads": 2}),
     "classes": ("classify", "judged", CLASSES),
     "corpus": ("pretrain", "corpus", LEARNED),
-    "low-rank": ("sft", "demonstrations", {"batch": 3, **LOW_RANK}),
+    "low-rank": (
+        "sft",
+        "demonstrations",
+        {"batch": 3, "epochs": 4, **LOW_RANK},
+    ),  # more than a window
     "low-rank-fdpg": ("align", "prompts", DRAWN | LOW_RANK | {"divergence": "jensen_shannon"}),
     "fdpg": ("align", "prompts", DRAWN | {"divergence": "jensen_shannon"}),
     "replay": ("align", "prompts", DRAWN | {"replay_share": 0.34, "updates_per_step": 2}),

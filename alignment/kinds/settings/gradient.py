@@ -66,4 +66,6 @@ class GradientSettings(Settings):
         """What an optimizer keeps for a model of this width, as a share of Adam's two moments; about."""
         if self.gradient == "full":
             return 1.0
-        return min(1.0, 1.5 * self.gradient_rank / width) + 0.5 * self.error_feedback
+        share = min(1.0, self.gradient_rank / width)
+        sketch = max(0.125, min(share, 0.5))  # `alignment/models/sketches.py`, of square matrices
+        return 1.5 * share + sketch + 0.5 * self.error_feedback
