@@ -327,6 +327,15 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """This person's leases, oldest first; an overdue one holds its place until it is expired."""
         return self.filter(annotator=annotator, state=Assignment.State.LEASED).order_by("pk")
 
+    def in_project(self, project: int) -> "AssignmentQuerySet":
+        """Those of a project, oldest first, by statements that are planned once.
+
+        Planned for whatever person comes, PostgreSQL would join all tasks of the project, or look through all rows in
+        their order: so each row's project is looked up, and the order is that of a sum.
+        """
+        here = Task.every.filter(pk=models.OuterRef("task")).values("project")[:1]
+        return self.alias(here=Subquery(here)).filter(here=project).order_by(F("pk") + 0)
+
     def overdue(self) -> "AssignmentQuerySet":
         """Leases nobody extended in time."""
         return self.filter(state=Assignment.State.LEASED, lease_until__lt=Now())

@@ -102,7 +102,7 @@ class Hand(NamedTuple):
 
 def _prolonged(annotator: int, project: int, shown: int) -> Change:
     """No lease is made shorter but the shown one's, which begins anew: without one (0), the oldest's."""
-    held = Assignment.objects.held_by(User(pk=annotator)).filter(task__project=project)
+    held = Assignment.objects.held_by(User(pk=annotator)).in_project(project)
     oldest = Subquery(held.values("pk")[:1])
     until = Case(
         When(pk=Coalesce(NullIf(Value(shown), Value(0)), oldest), then=after(SHOWN)),
@@ -129,7 +129,7 @@ def _reserved(only: Restriction, annotator: int, project: int) -> Change:
     """The oldest place that waits for this person is theirs to answer now."""
     waiting = Assignment.objects.filter(only.matches("task__"), annotator=annotator)
     waiting = waiting.filter(state=State.RESERVED)
-    oldest = waiting.filter(task__project=project).order_by("pk").values("pk")[:1]
+    oldest = waiting.in_project(project).values("pk")[:1]
     leased = {"state": State.LEASED, "lease_until": after(AHEAD)}
     return Assignment.objects.filter(pk=Subquery(oldest)), leased
 
