@@ -20,7 +20,7 @@ from webapp.labeling.queries import Progress
 from webapp.labeling.services import submit_label, undo_label
 from webapp.projects.models import Project
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.prove]  # half a minute, of a version of before
 BEFORE = ("labeling", "0007_label_imported")
 LEAVES = MigrationLoader(None).graph.leaf_nodes()
 (NOW,) = (leaf for leaf in LEAVES if leaf[0] == "labeling")
