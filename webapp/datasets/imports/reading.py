@@ -114,7 +114,7 @@ def _found_worse(label: ImportedLabel) -> set[str]:
 
 
 def _packed(found: PromptFound) -> list[Any]:
-    """What is kept of it: lists, texts and numbers, since there may be many."""
+    """What is kept of it, as JSON: lists, since there may be many."""
     turns = [
         [turn.role, turn.content] if turn.is_plain else turn.model_dump() for turn in found.messages
     ]
@@ -125,7 +125,7 @@ def _packed(found: PromptFound) -> list[Any]:
     ]
     labels = [
         [
-            *(one.annotator, one.items, type(one.said).__name__, tuple(one.said)),
+            *(one.annotator, one.items, type(one.said).__name__, one.said),
             *one.noted[:-1],
             _moment(one.noted.created_at),
         ]
@@ -153,8 +153,12 @@ def _pair(*kept: Any) -> ImportedPair:  # noqa: ANN401
 
 def _label(*kept: Any) -> ImportedLabel:  # noqa: ANN401
     annotator, items, kind, said, rationale, flags, visible_ms, moment = kept
-    noted = Noted(rationale, flags, visible_ms, _as_moment(moment))
-    return ImportedLabel(annotator, items, SAID[kind](*said), noted)
+    noted = Noted(rationale, tuple(flags), visible_ms, _as_moment(moment))
+    return ImportedLabel(annotator, tuple(items), SAID[kind](*map(_as_tuple, said)), noted)
+
+
+def _as_tuple(value: Any) -> Any:  # noqa: ANN401 - a part of what somebody said
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _moment(moment: datetime | None) -> str | None:
