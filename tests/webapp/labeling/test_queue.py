@@ -11,6 +11,8 @@ from tests.factories import a_project, a_user, again, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue, services
 from webapp.labeling.models import Assignment, Task
+from webapp.labeling.restrictions import Restriction
+from webapp.machine.database import NEVER_BY_ITSELF, ONCE
 
 STATE = Assignment.State
 
@@ -164,3 +166,38 @@ def test_the_best_task_is_found_among_those_that_are_open(project, ana):
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {take}")
         assert any("INDEX task_free" in str(row) for row in cursor.fetchall())
+
+
+@pytest.fixture
+def planned_for_anybody(db):
+    """A connection that keeps plans as a web program's does, and what it has read of the tasks until now; a shared one keeps none."""
+    if connection.vendor == "sqlite":
+        yield lambda: 0
+        return
+    given = connection.connection
+    given.prepare_threshold = NEVER_BY_ITSELF
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL {ONCE.split()[1]}")
+
+        def read():
+            cursor.execute(
+                "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'labeling_task'"
+            )
+            return cursor.fetchone()[0]
+
+        yield read
+    given.prepare_threshold = None
+
+
+def test_what_a_person_holds_is_found_without_a_look_at_all_tasks(planned_for_anybody, ana, ben):
+    project = a_project()
+    theirs = {"annotator": ben, "slot": 0, "state": "submitted", "lease_until": timezone.now()}
+    tasks = some_tasks(project, 400)
+    Assignment.objects.bulk_create(Assignment(task=task, **theirs) for task in tasks)
+    queue.claim_page(project, ana)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    begun = planned_for_anybody()
+    queue.PROLONG(ana.pk, project.pk, 0)
+    queue.take_reserved(Restriction())(ana.pk, project.pk)
+    assert planned_for_anybody() - begun < 50
