@@ -264,7 +264,11 @@ def unfrozen(project: Project, only: Collection[str] = COUNTS) -> dict[str, int]
         "new_ranked": ranked.filter(pk__gt=seen["ranked"]),
         "new_preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
     }
-    return {name: count_up_to(rows[name]) for name in only}
+    counts: dict[str, int] = {}
+    for name in only:  # where there is nothing, nothing is new
+        any_ = counts.get(name.removeprefix("new_"), 1)
+        counts[name] = count_up_to(rows[name]) if any_ else 0
+    return counts
 
 
 class WantedCounts(NamedTuple):

@@ -89,7 +89,7 @@ class Node(NamedTuple):
 
 def facts(project: Project) -> Facts:
     """Everything the loop shows, read once."""
-    counts = unfrozen(project, ("labels", "new_labels", "new_ranked"))
+    counts = unfrozen(project, ("labels", "ranked", "new_labels", "new_ranked"))
     frozen = project.snapshots.annotate(used=Count("rounds")).order_by("-number").first()
     last_round = with_parts(project.rounds.all()).first()
     alone = Run.objects.under_way().filter(project=project, parts__isnull=True)
