@@ -68,6 +68,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["project", "id"], name="audit_by_project"),
             models.Index(fields=["project", "person", "id"], name="audit_by_person"),
             models.Index(fields=["project", "act", "id"], name="audit_by_act"),
+            models.Index(fields=["project", "thing", "id"], name="audit_by_thing"),
             models.Index(fields=["project", "thing", "number", "id"], name="audit_by_row"),
         ]
 
