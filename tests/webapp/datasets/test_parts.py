@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.urls import reverse
-from pytest_django.asserts import assertContains
+from pytest_django.asserts import assertContains, assertNotContains
 
 from alignment.kinds import KINDS
 from alignment.rows.found import content_key
@@ -221,6 +221,7 @@ def test_an_import_that_is_cancelled_when_all_of_it_is_there_says_so(client, pro
     client.force_login(a_user(project, Role.ADMIN))
     page = client.get(reverse("jobs:detail", args=[project.pk, job.pk]))
     assertContains(page, "All of the file had been stored by then, and stays.")
+    assertNotContains(page, "Try again")
 
 
 def test_who_lost_the_job_does_not_let_all_of_it_be_there(project, job_of):
