@@ -10,7 +10,7 @@ BIN := .venv/bin
 # Some tests wait for programs they started, so two cores carry a process more.
 PARALLEL := -p tests.processes --processes
 # What touches rows is in tests/webapp; the rest needs no second database.
-ON_POSTGRES := tests/webapp -m "db and not browser and not once and not prove and not gpu"
+ON_POSTGRES := tests/webapp -m "db and not browser and not once and not slow and not prove and not gpu"
 export OMP_WAIT_POLICY ?= PASSIVE
 # Tests start a hundred programs: what one of them has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,7 +44,7 @@ test: setup-dev
 	  $(BIN)/python -m pytest $(PARALLEL) 2 $(ON_POSTGRES) $(ARGS)
 
 prove: setup-dev
-	@REAL_MODEL="$(REAL_MODEL)" $(BIN)/python -m tests.prove $(or $(PART),$(if $(REAL_MODEL),real)) $(if $(ARGS),-- $(ARGS))
+	@REQUIRE="$(REQUIRE)" REAL_MODEL="$(REAL_MODEL)" $(BIN)/python -m tests.prove $(or $(PART),$(if $(REAL_MODEL),real)) $(if $(ARGS),-- $(ARGS))
 
 lint: setup-dev
 	$(BIN)/ruff check .

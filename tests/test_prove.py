@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.prove.__main__ import main
-from tests.prove.parts import PARTS, commands, part_of
+from tests.prove.parts import PARTS, PYTEST, commands, part_of
 
 ROOT = Path(__file__).parents[1]
 MARKED = "@pytest.mark.prove"
@@ -28,7 +28,7 @@ def test_a_proof_is_run_by_exactly_one_part(path):
 
 def runs(name, path):
     """Whether a part hands this file to pytest."""
-    tests = [command.arguments for command in commands(name) if "pytest" in command.arguments]
+    tests = [one.arguments for one in commands(name) if one.arguments[: len(PYTEST)] == PYTEST]
     for arguments in tests:
         within = any(is_in(path, word) for word in arguments)
         ignored = any(is_in(path, word.removeprefix("--ignore=")) for word in ignores(arguments))
@@ -47,6 +47,15 @@ def is_in(path, folder):
 
 def test_a_part_takes_at_most_45_minutes():
     assert max(part.minutes for part in PARTS.values()) <= 45
+
+
+def test_what_is_slow_is_run_by_a_part_and_on_a_fresh_clone():
+    chosen = [
+        one.arguments[one.arguments.index("-m", 1 + one.arguments.index("pytest")) + 1]
+        for one in commands("slow")
+    ]
+    assert all(words.startswith("slow and") for words in chosen)
+    assert "make prove PART=slow REQUIRE=all" in (ROOT / ".ci/run").read_text().splitlines()
 
 
 def test_without_a_part_all_are_named(capsys):

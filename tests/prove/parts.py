@@ -1,8 +1,11 @@
 """The long proofs in parts of at most 45 minutes on two cores, each of them by its name."""
 
+import sys
 from typing import NamedTuple
 
 PYTEST = ("-m", "pytest", "-m", "prove", "--timeout", "1800")
+SIDE_BY_SIDE = ("-m", "pytest", "-p", "tests.processes", "--processes")
+ON_POSTGRES = ("-m", "tests.postgres", sys.executable, *SIDE_BY_SIDE, "2", "tests/webapp")
 STORM = ("-m", "tests.faults.chaos")
 KEEPER = (*STORM, "--part", "keeper")
 OUTAGES = ("-m", "tests.faults.outages")
@@ -34,6 +37,15 @@ def without(name: str) -> Command:
 
 
 PARTS: dict[str, Part] = {
+    "slow": Part(
+        "what `make test` leaves out for its time: whole matrices, whole runs, every look of a page",
+        8,
+        (),
+        (
+            Command((*SIDE_BY_SIDE, "3", "-m", "slow and not prove and not gpu")),
+            Command((*ON_POSTGRES, "-m", "slow and db and not browser and not once and not prove")),
+        ),
+    ),
     "labels": Part(
         "no answer is lost, whatever refuses it",
         10,
