@@ -81,6 +81,7 @@ def told(page, words):
     expect(page.locator("fieldset:not([hidden]) [data-told]")).to_contain_text(words)
 
 
+@pytest.mark.slow
 def test_a_conversation_is_led_by_keys_and_outlives_its_worker(live, stack, project, models, page):
     begin_and_lose_the_worker(page, live, stack)
     said = page.locator("#conversing")
