@@ -254,6 +254,24 @@ def test_a_busy_server_is_asked_again_when_it_says(page, context):
     assert choices() == "2"
 
 
+def test_when_the_network_is_said_to_be_back_a_failure_is_soon_tried_again(page, context):
+    page.clock.install()
+    reload(page)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    context.route("**/label/", lambda route: route.abort())
+    for count, key in enumerate("267", start=1):  # each waits longer than the one before
+        with page.expect_event("requestfailed"):
+            press(page, key)
+        expect(page.locator("#saved")).to_have_text(f"{count} unsent")
+    with page.expect_event("requestfailed"):
+        page.evaluate("dispatchEvent(new Event('online'))")
+    reached(context)
+    for _ in range(3):  # seconds, not the eight that it would wait by now
+        page.clock.run_for(1000)
+    saved(page)
+    assert choices() == "267"
+
+
 AWAY = {"error": "The database cannot be reached just now.", "kind": "database_away"}
 
 
