@@ -36,7 +36,6 @@ def sought(page):
     return page.get_by_role("searchbox", name="Find by name: Model")
 
 
-@pytest.mark.slow
 def test_what_is_typed_narrows_the_choice_and_nothing_else_changes(context, visitor, address):
     context.add_cookies([visitor])
     page = context.new_page()

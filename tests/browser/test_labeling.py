@@ -142,7 +142,6 @@ def test_labelling_works_without_scripts(chromium, project, address):
     page.context.close()
 
 
-@pytest.mark.slow
 def test_undo_after_a_reload_takes_back_the_last_answer(page):
     first = assignment(page)
     press(page, "5")
@@ -177,7 +176,6 @@ MEASURE = """() => {
 }"""
 
 
-@pytest.mark.slow
 def test_labels_given_offline_are_sent_on_return(page, context):
     context.set_offline(True)
     press(page, "267")
@@ -219,7 +217,6 @@ def test_no_key_fires_while_somebody_types_a_reason(page):
     assert Label.objects.get().rationale == "A says 1 thing; B u x g"
 
 
-@pytest.mark.slow
 def test_a_typed_reason_survives_a_reload(page):
     press(page, "w")
     page.keyboard.type("half a thou")

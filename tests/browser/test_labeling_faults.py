@@ -243,7 +243,6 @@ def test_a_page_made_before_an_answer_was_stored_does_not_ask_for_it_again(
     assert assignment(late) == first
 
 
-@pytest.mark.slow
 def test_words_in_one_tab_show_up_in_the_other(page, context, address):
     second = context.new_page()
     second.goto(address)
