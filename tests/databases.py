@@ -49,6 +49,7 @@ def migrate_on_server(name: str, kept: Path) -> None:
     if postgres.binaries():
         on_server("pg_dump", name, "--file", half := kept / f"{name}.half")
         keep(half, known)
+        half.unlink()
 
 
 def digest() -> str:
