@@ -18,6 +18,7 @@ from django.test import TransactionTestCase, override_settings
 from hypothesis import settings as hypothesis_settings
 
 from alignment.__main__ import program
+from alignment.foreign import forks
 from alignment.kinds import KINDS
 from tests import databases, disks, factories, postgres
 from tests.factories import a_project, a_user
@@ -45,6 +46,9 @@ django_settings.SPARE = False
 
 # What a test leaves need not outlast a power cut, as PostgreSQL is told in tests/postgres.py.
 os.fsync = lambda handle: None
+
+# No page waits here while foreign files are looked at: tests wait for that.
+forks.NICENESS = 0
 
 # Short times, and what takes less of it, for all tests alike.
 django_settings.RUN_POLL, django_settings.RUN_RENEW, django_settings.RUN_STOP_GRACE = 0.05, 0.2, 3

@@ -108,7 +108,9 @@ def add(tmp_path):
 
 
 def test_a_branch_is_fetched_and_its_commit_kept(hub, add, policy_folder, tmp_path):
-    summary = add()[-1].summary
+    events = add()
+    summary = events[-1].summary
+    assert next(one.name for one in events if isinstance(one, PhaseStarted)) == "asking the Hub"
     assert (summary["hub_name"], summary["revision"]) == ("owner/tiny", COMMIT)
     kept = tmp_path / "run" / "output"
     assert sum("main" in path for path in hub.asked) == 1  # a branch may move meanwhile

@@ -118,6 +118,17 @@ def by_annotators(each, seed=0):
             yield a_pair(prompt, *texts, left_won=bool(won), annotator=f"a{number}")
 
 
+def test_ties_and_annotators_are_told_with_their_numbers(tmp_path, with_ties):
+    summary = run(tmp_path / "ties", with_ties[:60], ties="davidson", epochs=1)[-1].summary
+    assert 0 < summary["ties_train"] < 60
+    asked = {"annotators": "reliability", "epochs": 1}
+    summary = run(tmp_path, by_annotators(20), **asked)[-1].summary
+    rows = summary["annotators"]
+    assert [row["annotator"] for row in rows] == [f"a{number}" for number in range(6)]
+    assert sum(row["labels"] for row in rows) == summary["pairs_train"]
+    assert len({row["scale"] for row in rows}) == 6
+
+
 @pytest.mark.slow
 def test_annotators_are_ranked_as_they_are(tmp_path):
     summary = run(tmp_path, by_annotators(80), annotators="reliability", **QUICK)[-1].summary

@@ -242,7 +242,9 @@ def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
     )
     reference = Policy.load(policy_folder)
     problem = Problem(records(6), policy_folder, reference, says_sun, config, seed=5)
-    list(tune(problem, tmp_path / "whole"))
+    summary = list(tune(problem, tmp_path / "whole"))[-1].summary
+    assert summary["achieved_phrase"] == pytest.approx(0.3)
+    assert load_target(tmp_path / "whole/output")[1] == [summary["lambda_phrase"]["value"]]
     run = tune(problem, tmp_path / "parts")
     told = next(event for event in run if isinstance(event, PhaseProgressed))
     assert (told.done, told.total, told.unit) == (4, 6, "prompts")
@@ -254,7 +256,9 @@ def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
 
 def test_an_evaluation_measures_the_target_that_was_aimed_at(policy_folder, tmp_path):
     """An evaluation reads the target beside the policy: a hard constraint leaves no gap in nats."""
-    aligned(policy_folder, tmp_path, steps=1, reference_completions=64, must_contain="sun")
+    settings = {"steps": 1, "reference_completions": 64, "must_contain": "sun"}
+    events = aligned(policy_folder, tmp_path, **settings)
+    assert 0 <= events[-1].summary["constraints_met"]["value"] <= 1
     RewardModel.fresh(policy_folder).save(ensured(tmp_path / "reward"))
     write_jsonl(tmp_path / "prompts.jsonl", records(8))
     inputs = {"policy": "output", "reference": str(policy_folder), "reward": "reward"}

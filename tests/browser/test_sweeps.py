@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
@@ -11,6 +12,8 @@ from alignment.kinds import KINDS
 from tests.browser.test_rounds import PASSWORD, sign_in, violations
 from tests.factories import a_project, a_sweep, a_user, again
 from tests.toys.runs.descend import KIND
+from tests.webapp.addresses import session_of
+from tests.webapp.sweeps.conftest import DEPTH, RATES, SIDES, finish_all
 from webapp.runs.models import Run
 from webapp.sweeps.objectives import Objective
 from webapp.sweeps.space import Dimension
@@ -18,7 +21,7 @@ from webapp.sweeps.space import Dimension
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(300)]
 SLOW = 60_000  # ms
 LOSS = Objective(source="curve", key="loss", better="smaller", watched="loss")
-RATES = Dimension(name="rate", low=0.001, high=10, log=True)
+ANY_RATE = Dimension(name="rate", low=0.001, high=10, log=True)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,23 @@ def form(machine, lab, rita):
     return rita
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_that_is_over_is_drawn(
+    live_server, project, researcher, context, browser_page, monkeypatch
+):
+    monkeypatch.setitem(KINDS, KIND.name, KIND)
+    search = {"method": "grid", "at_once": 2}
+    sweep = a_sweep(project, RATES, SIDES, kind="descend", search=search, objective=DEPTH)
+    finish_all(sweep)
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(researcher)}
+    context.add_cookies([cookie | {"url": live_server.url}])
+    browser_page.goto(live_server.url + reverse("sweeps:detail", args=[project.pk, sweep.pk]))
+    expect(browser_page.locator("#recommended")).to_contain_text("Rate 0.1, Side Right.")
+    expect(browser_page.locator("[data-parallel] canvas")).to_be_visible()
+    expect(browser_page.locator("[data-against] canvas")).to_have_count(2)
+    assert violations(browser_page) == []
+
+
 def choose(page, choices):
     for label, choice in choices.items():
         page.get_by_label(label).select_option(choice)
@@ -93,7 +113,7 @@ def test_asha_stops_trials_early_and_survives_dead_programs(machine, lab):
     search = {"method": "asha", "first_rung": 3, "reduction": 3, "trials": 9, "at_once": 2}
     config = {"steps": 27, "pause": 0.03}
     sweep = a_sweep(
-        lab, RATES, kind="descend", config=config, search=search, objective=LOSS, key="race"
+        lab, ANY_RATE, kind="descend", config=config, search=search, objective=LOSS, key="race"
     )
     for number in (2, 4):
         machine.until(lambda number=number: sweep.trials.count() >= number)
