@@ -36,11 +36,18 @@ def trees() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in house.sources()}
 
 
+@cache
+def walked(tree: ast.AST) -> list[ast.AST]:
+    """All nodes of a module, each found once."""
+    return list(ast.walk(tree))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_trees():
     """They are large, and nobody else reads them."""
     yield
     trees.cache_clear()
+    walked.cache_clear()
 
 
 def read_modules() -> Iterator[tuple[str, ast.Module]]:
@@ -57,7 +64,7 @@ def refusals() -> frozenset[str]:
     classes = [
         (node.name, [named(base) for base in node.bases])
         for tree in trees().values()
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if isinstance(node, ast.ClassDef)
     ]
     found, before = set(READ), set()
@@ -70,6 +77,15 @@ def refusals() -> frozenset[str]:
 def named(node: ast.expr) -> str:
     """The last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def written(node: ast.expr) -> str:
+    """An expression as Python writes it; a dotted name is put together at once, as there are thousands."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+        return f"{written(node.value)}.{node.attr}"
+    return ast.unparse(node)
 
 
 def is_text(node: ast.AST) -> bool:
@@ -101,10 +117,10 @@ def told(module: str, tree: ast.Module) -> Iterator[Text]:
     """The texts with words in them that reach a person by a refusal, a message or a stored one."""
     settings = module.startswith("alignment/kinds/") and "settings" in module
     families = refusals() | ({"ValueError"} if settings else set())  # pydantic shows it
-    for node in ast.walk(tree):
+    for node in walked(tree):
         if isinstance(node, ast.Call):
             by_name = [keyword.value for keyword in node.keywords if keyword.arg == "message"]
-            whole = named(node.func) in families or TOLD.match(ast.unparse(node.func))
+            whole = named(node.func) in families or TOLD.match(written(node.func))
             for given in [*by_name, *(node.args if whole else ())]:
                 yield from (one for one in unmarked(given) if WORDS.search(template_of(one)))
 
@@ -112,7 +128,7 @@ def told(module: str, tree: ast.Module) -> Iterator[Text]:
 def is_aside(node: ast.AST) -> bool:
     """Whether nobody reads what is in here but who mends the program: logs, bugs, what is marked already."""
     if isinstance(node, ast.Call):
-        return named(node.func) in MARKERS or bool(LOGS.match(ast.unparse(node.func)))
+        return named(node.func) in MARKERS or bool(LOGS.match(written(node.func)))
     if isinstance(node, ast.ClassDef):
         return node.name.endswith("Error") and node.name not in refusals()
     bug = isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
@@ -142,7 +158,7 @@ def places(text: str) -> set[str]:
 
 def misfilled(tree: ast.AST) -> Iterator[str]:
     """Marked texts whose places and values do not agree, and those that are put together before."""
-    for node in ast.walk(tree):
+    for node in walked(tree):
         if not isinstance(node, ast.Call):
             continue
         if named(node.func) in MARKERS and any(isinstance(one, ast.JoinedStr) for one in node.args):
