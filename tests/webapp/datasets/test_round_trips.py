@@ -20,6 +20,7 @@ from tests.factories import (
 )
 from tests.webapp.datasets.test_exports import conversation, rows
 from tests.webapp.datasets.test_standins import held
+from tests.webapp.quick import quick_among
 from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import write_folder, zipped
@@ -118,7 +119,9 @@ def _unnamed(row):
     return {n: row[n] for n in row if n not in OWN}
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(
+    "name", quick_among(["raw_labels", "trl_preference_conversational"], EXPORTS)
+)
 def test_rows_come_back_equal_and_then_bytes_do(frozen, on_kept, tmp_path, name):
     form = EXPORTS[name]
     snapshot = again(frozen[0 if form.refuses else 1])

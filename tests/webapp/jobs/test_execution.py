@@ -202,10 +202,10 @@ def test_a_database_that_was_away_costs_no_attempt(taken, kind):
 @pytest.mark.parametrize(
     "content",
     [
-        b"\n" * (6 << 20),
+        pytest.param(b"\n" * (6 << 20), marks=pytest.mark.slow),
         b" " * (6 << 20),
-        b"[" + b" " * (6 << 20) + b"]",
-        b"prompt\n" + b"\n" * (6 << 20),
+        pytest.param(b"[" + b" " * (6 << 20) + b"]", marks=pytest.mark.slow),
+        pytest.param(b"prompt\n" + b"\n" * (6 << 20), marks=pytest.mark.slow),
     ],
 )
 def test_bytes_without_a_row_are_signs_of_life(project, admin, settings, monkeypatch, content):

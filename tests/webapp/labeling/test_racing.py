@@ -19,7 +19,7 @@ PROCESSES = 4
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("need", [1, 2])
+@pytest.mark.parametrize("need", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_racing_processes_never_serve_a_task_too_often(project, need):
     some_tasks(project, 40, need=need)
     people = [a_user(project, role=Role.ANNOTATOR) for _ in range(PROCESSES)]

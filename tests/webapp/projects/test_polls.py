@@ -4,7 +4,7 @@ import json
 import re
 from datetime import timedelta
 from html import unescape
-from itertools import count
+from itertools import count, product
 
 import pytest
 from django.db import connection
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tests.factories import a_project, a_run, a_user, a_worker, run_at
 from tests.webapp.addresses import a_world
+from tests.webapp.quick import quick_among
 from webapp.accounts.models import Session, User
 from webapp.accounts.roles import Role
 from webapp.home.polls import WATCHED
@@ -161,8 +162,13 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize("becomes", STRANGERS)
-@pytest.mark.parametrize("name", WATCHED)
+@pytest.mark.parametrize(
+    ("name", "becomes"),
+    quick_among(
+        [*product(WATCHED, [annotator]), *product(["runs:detail"], STRANGERS)],
+        product(WATCHED, STRANGERS),
+    ),
+)
 def test_a_stamp_opens_nothing_to_a_stranger(admin, world, name, becomes):
     said = stamped(admin, world, name)
     becomes(world, admin)
