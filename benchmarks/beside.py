@@ -59,14 +59,16 @@ BESIDE: dict[str, Callable[[Stack, Project], None]] = {
 
 
 @contextmanager
-def beside(stack: Stack, project: Project, names: Collection[str]) -> Iterator[None]:
-    """These at work while something else happens."""
+def beside(
+    stack: Stack, project: Project, names: Collection[str], *, wait: float
+) -> Iterator[None]:
+    """These at work while something else happens, from so many seconds after it began."""
 
     def work() -> None:
         for name in names:
             BESIDE[name](stack, project)
 
-    worker = threading.Thread(target=work)
+    worker = threading.Timer(wait, work)
     worker.start()
     yield
     worker.join()

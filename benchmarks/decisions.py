@@ -32,6 +32,7 @@ from webapp.projects.services import set_reviews
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
 LIMITS = {"next_ms_p95": 100.0, "requests": 2.0, "bytes": 6000}  # bytes: of a comparison
 BETWEEN = 0.15  # seconds between two keys: quicker ones nobody means
+SCROLLED = 0.3  # seconds after which a page has come to rest
 CARD = "article:not([hidden])"
 KEYS = {  # for a card with so many answers
     "compare": lambda _answers: ["2"],
@@ -76,9 +77,20 @@ def imported(kind: str, trees: Path, number: int) -> Project:
     return project
 
 
+def read_all(page: Page) -> None:
+    """Page through a card that is longer than the window, as who reads it does: answers need texts that were seen."""
+    before = None
+    while (now := page.evaluate("scrollY")) != before:
+        before = now
+        page.keyboard.press("PageDown")
+        page.wait_for_timeout(SCROLLED * 1000)
+
+
 def answer(page: Page, kind: str) -> int:
     """Look at a card and answer it; wait until that is saved. How many keys that took."""
     page.wait_for_timeout(LOOK * 1000)
+    if page.evaluate("document.scrollingElement.scrollHeight > innerHeight"):
+        read_all(page)
     card = page.locator(CARD)
     before = card.get_attribute("data-assignment")
     keys = KEYS[kind](card.locator(".answer").count())

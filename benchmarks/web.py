@@ -159,7 +159,7 @@ def loaded(stack: Stack, project: Project, options: Namespace) -> dict[str, obje
     found: list[Answered] = []
 
     def everybody() -> None:
-        with beside(stack, project, options.beside):
+        with beside(stack, project, options.beside, wait=WARM):
             found.extend(acted(stack.url, people, options.seconds, options.think, WARM))
 
     with watched(WATCHED_EVERY) as seen:

@@ -123,22 +123,22 @@ def counted(reasons):
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory, django_db_blocker):
+def migrated(request, tmp_path_factory, django_db_blocker):
     """An empty database with all tables, which one of the processes of tests makes for all to copy.
 
     A file of SQLite; on a server there is one of the file's name, and the file is empty.
     """
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    place = folder / "attune_migrated.sqlite3"
+    place, kept = folder / "attune_migrated.sqlite3", request.config.cache.mkdir("migrated")
     with (folder / "migrated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             with django_db_blocker.unblock():
                 if ON_SQLITE:
-                    databases.migrate(place)
+                    databases.migrate(place, kept)
                 else:
-                    databases.migrate_on_server(place.stem)
+                    databases.migrate_on_server(place.stem, kept)
                     place.touch()
     return place
 

@@ -12,6 +12,7 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import demo, quality, web
 from benchmarks.intervals import geometric_ratio, ratio_of_medians
+from tests.cases import cases
 from tests.forks import Fork
 
 
@@ -31,7 +32,7 @@ def test_a_hard_target_is_left_out_where_it_is_refused():
     assert quality.allowed("le_cam") == ["mild", "strong", "hard"]
 
 
-@pytest.mark.parametrize("arm", quality.ARMS)
+@cases("arm", quality.ARMS)
 def test_every_arm_comes_nearer_to_a_hard_target(arm):
     run, _ = quality.ARMS[arm]
     assert run(quality.config_of(arm, "squared_hellinger", "hard", 3e-3), 0, 260) < 0.7

@@ -68,11 +68,13 @@ def test_the_library_does_not_know_the_web():
     assert [path for path in ours if WEB & imported(path.read_text())] == []
 
 
+@pytest.mark.slow
 def test_the_web_process_serves_pages_without_torch(loaded):
     assert not {"torch", "transformers"} & loaded[1]
     assert "webapp.home.views" in loaded[1]
 
 
+@pytest.mark.slow
 def test_the_worker_process_does_not_load_torch(loaded):
     assert not {"torch", "transformers"} & loaded[0]
     assert "webapp.runs.supervisor" in loaded[0]
@@ -115,10 +117,17 @@ def test_celery_is_never_eager():
 
 
 @cache
+def imports(text: str) -> list[ast.Import | ast.ImportFrom]:
+    """What a module imports, wherever it does."""
+    walked = ast.walk(ast.parse(text))
+    return [node for node in walked if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@cache
 def imported_modules(text: str) -> frozenset[str]:
     """The modules that a module imports from, wherever it does."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in imports(text):
         match node:
             case ast.Import(names=names):
                 found |= {alias.name for alias in names}
@@ -148,9 +157,8 @@ def test_nothing_is_unpickled():
 
 def test_the_web_never_imports_torch_even_lazily():
     for path in sources("webapp"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            given = getattr(node, "names", [])
-            names = [alias.name for alias in given if isinstance(alias, ast.alias)]  # of imports
+        for node in imports(path.read_text()):
+            names = [alias.name for alias in node.names]
             names.append(getattr(node, "module", "") or "")
             assert not [n for n in names if n.split(".")[0] in {"torch", "transformers"}], path
 

@@ -94,6 +94,7 @@ def test_everything_is_reported_once_and_a_lost_process_is_replaced(run):
     assert "unsaid" not in said
 
 
+@pytest.mark.slow
 def test_a_file_s_tests_share_a_process(run, tmp_path):
     names = [f"number_{number}" for number in range(6)]
 
@@ -107,6 +108,7 @@ def test_a_file_s_tests_share_a_process(run, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_the_first_failure_stops_them_all(run):
     status, said = run("-x", one=TESTS, two=TESTS)
 

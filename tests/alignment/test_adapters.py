@@ -18,6 +18,7 @@ from alignment.seam.errors import DataError
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_tokenizer
 from tests.architectures import saved
+from tests.cases import cases
 
 TARGETS = {"gpt2": ["c_attn"], "llama": ["q_proj", "down_proj"]}
 TOKENS = torch.tensor([[2, 6, 7, 9, 3, 12], [4, 4, 8, 10, 15, 1]])
@@ -30,7 +31,7 @@ def bases(tmp_path_factory):
     return {name: saved(name, tiny_tokenizer(), folder / name) for name in TARGETS}
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=["gpt2", pytest.param("llama", marks=pytest.mark.slow)])
 def base(request, bases):
     """The folder of a base model: its output layer is tied to its embeddings, or has weights of its own."""
     return bases[request.param]
@@ -117,7 +118,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
+@cases("changes", SETTINGS.values(), ids=SETTINGS)
 def test_a_merged_adapter_is_what_peft_makes_of_it(base, add, tmp_path, changes):
     adapter, expected = trained(base, tmp_path / "allowed" / "adapter", **changes)
     _, output = add(adapter, base)
@@ -147,7 +148,7 @@ OF_THE_ENDS = {
 }
 
 
-@pytest.mark.parametrize("changes", OF_THE_ENDS.values(), ids=OF_THE_ENDS)
+@cases("changes", OF_THE_ENDS.values(), ids=OF_THE_ENDS)
 def test_an_adapter_of_a_tied_layer_is_merged_into_that_alone(base, add, tmp_path, changes):
     settings = {"fan_in_fan_out": False} | changes(*ENDS[base.name])
     settings.setdefault("target_modules", ["mlp.c_fc"] if base.name == "gpt2" else ["q_proj"])
@@ -156,7 +157,7 @@ def test_an_adapter_of_a_tied_layer_is_merged_into_that_alone(base, add, tmp_pat
     torch.testing.assert_close(logits(output), expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("begun", ["pissa_niter_4", "loftq", "corda", "lora_ga", "unheard_of"])
+@cases("begun", ["pissa_niter_4", "loftq", "corda", "lora_ga", "unheard_of"])
 def test_an_adapter_whose_base_was_changed_by_chance_is_refused_by_name(
     base, plain_adapter, add, begun
 ):
@@ -194,6 +195,7 @@ def test_an_adapter_after_resized_embeddings_brings_them_and_its_tokenizer(base,
     assert "adapter's own tokenizer" in summary["merged"]
 
 
+@pytest.mark.slow
 def test_an_adapter_that_saved_its_embedding_layers_brings_them(base, add, tmp_path):
     place = tmp_path / "allowed" / "adapter"
     adapter, expected = trained(base, place, rows=18)
@@ -236,6 +238,7 @@ def test_a_tokenizer_that_brings_no_template_leaves_the_base_s(base, plain_adapt
     assert AutoTokenizer.from_pretrained(output).chat_template == tiny_tokenizer().chat_template
 
 
+@pytest.mark.slow
 def test_a_template_in_the_tokenizers_settings_is_used(base, plain_adapter, add):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = None

@@ -32,6 +32,7 @@ def told(tmp_path_factory):
     return names, place, printed
 
 
+@pytest.mark.slow
 def test_the_examples_run_one_after_another(told):
     names, place, printed = told
     assert all(printed)
@@ -42,18 +43,21 @@ def test_the_examples_run_one_after_another(told):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_was_tried_is_told_and_gone(told):
     tried = told[0]["tried"].summary
     assert 0 < tried.tried_seconds < tried.whole_seconds
     assert not told[0]["tried"].folder.exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(told):
     _, place, printed = told
     assert printed[-2] == ["[2, 3, 4]"]
     assert (place / "runs" / "longer" / "output" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_misspelt_input_is_named_with_what_is_meant(told):
     assert told[2][-1] == ["config align reads no promts; did you mean “prompts”?"]
 

@@ -17,6 +17,7 @@ from alignment.rows.json_lines import Row
 from alignment.seam.errors import DataError
 from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
+from tests.cases import cases
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.columns import ColumnGroup
 from webapp.datasets.exports.pairs import PREFERENCES
@@ -500,7 +501,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("name", SETS)
+@cases("name", SETS)
 def test_what_the_field_brings_goes_through_reward_prefer_and_align(
     name, tmp_path, policy_folder, capsys
 ):

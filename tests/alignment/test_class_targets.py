@@ -17,6 +17,7 @@ from alignment.targets.targets import load_target, no_reward, target_of
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_prompt
+from tests.cases import cases
 
 WORDS = ["day", "night", "sun", "rain", "a", "b"]
 SHORT = {
@@ -104,7 +105,7 @@ def test_parts_of_a_target_ask_the_classifier_once(at, policy, drawn, monkeypatc
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(
+@cases(
     "target",
     [
         {"class_required": True, "class_name": "other"},
@@ -113,6 +114,7 @@ def test_parts_of_a_target_ask_the_classifier_once(at, policy, drawn, monkeypatc
         {"class_weight": -2.0},
     ],
     ids=lambda target: ", ".join(target),
+    quick=[{"class_required": True, "soften": 0.2, "divergence": "reverse_kl"}],
 )
 def test_an_alignment_to_a_class_is_exact_and_says_what_it_was_aimed_at(at, tmp_path, target):
     summary, output = aligned(at, tmp_path / "run", **target)
@@ -122,6 +124,7 @@ def test_an_alignment_to_a_class_is_exact_and_says_what_it_was_aimed_at(at, tmp_
     assert load_target(output)[0].classed
 
 
+@pytest.mark.slow
 def test_a_policy_comes_nearer_to_the_class_that_it_must_have(at, tmp_path):
     _, output = aligned(
         at,

@@ -17,6 +17,7 @@ from alignment.maths.classification import (
     macro_f1,
 )
 from alignment.maths.losses import class_loss
+from tests.cases import cases
 
 
 def a_table(seed):
@@ -32,7 +33,7 @@ def a_table(seed):
     return said, logits.softmax(1), torch.randint(0, 4, (rows,), generator=coin)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@cases("seed", range(20), quick=range(4))
 def test_figures_equal_scikit_learns(seed):
     said, chances, weights = a_table(seed)
     told, classes = chances.argmax(1), chances.shape[1]

@@ -44,6 +44,7 @@ from alignment.seam.records import (
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.rewarding import a_pair, a_prompt
+from tests.cases import cases
 
 OTHERS = ["day", "night", "sun", "rain", "a", "b"]
 QUICK = {"epochs": 6, "batch": 8, "learning_rate": 0.01, "held_out": 0.3}
@@ -156,8 +157,8 @@ def test_what_has_no_rule_is_not_learned(start):
     assert gain["low"] < 0.1
 
 
-@pytest.mark.parametrize("backbone", ["causal", "pad is end", "masked"])
-@pytest.mark.parametrize("reads", ["answer", "conversation"])
+@cases("backbone", ["causal", "pad is end", "masked"])
+@cases("reads", ["answer", "conversation"])
 def test_flags_of_people_are_learned_by_any_backbone(start, backbone, reads):
     how = QUICK | {"reads": reads, "flag": "harmful"}
     if backbone == "masked":
@@ -219,6 +220,7 @@ def test_a_saved_run_continues_bit_by_bit(start):
     assert summary_of(again) == summary_of(whole)
 
 
+@pytest.mark.slow
 def test_low_rank_gradients_learn_too(start):
     events, _ = start(texts(), **FILE | {"gradient": "low_rank", "gradient_rank": 8})
     assert summary_of(events)["accuracy"]["value"] > 0.9

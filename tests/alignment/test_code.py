@@ -18,6 +18,7 @@ from alignment.seam.records import write_jsonl
 from alignment.targets.targets import load_target
 from tests.alignment.test_loop import SMALL, of, records, weights
 from tests.alignment.test_targets import ensured
+from tests.cases import cases
 
 SUN = "def score(completions, **columns):\n    return [{} for c in completions]\n"
 ALONE = SMALL | {"reward_weight": 0, "kl_budget": 999, "steps": 2, "checkpoint_every": 1}
@@ -142,13 +143,14 @@ def test_a_registered_function_aligns_apart_from_everything(registered):
     assert of(events, StepDone)[0].metrics["part/reward"] == 1.0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "reason"),
     [
         ("while True: pass", "it did not finish within 1 s"),
         ("bytearray(10 << 30)", "it asked for more than 256 MiB of memory"),
         ("os._exit(9)", "its program ended before it had answered"),
     ],
+    quick=[("os._exit(9)", "its program ended before it had answered")],
 )
 def test_hostile_code_ends_the_run_with_a_sentence(registered, body, reason):
     with pytest.raises(DataError, match=rf"failed on prompt 1 \(“good good”\): {reason}"):

@@ -136,6 +136,7 @@ def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
 SCORED = "def score(completions, answer):\n    return [a in c for a, c in zip(answer, completions, strict=True)]\n"
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own_aligns_by_the_columns_of_the_prompts(
     call, rows, policy_folder, tmp_path, monkeypatch
 ):
@@ -214,6 +215,7 @@ def test_a_reward_model_learns_from_every_kind_of_label(call, rows, policy_folde
     assert events[-1].summary["ratings_train"] > 0
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_from_a_table_and_from_flags(call, rows, policy_folder, tmp_path):
     table = [f"good {n},fine\nbad {n},not" for n in WORDS]
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *table]))
@@ -421,6 +423,7 @@ def test_without_an_output_runs_are_numbered(prompts, policy_folder, tmp_path, m
         assert capsys.readouterr().out == f"runs/generate-{number}/output\n"
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_from_its_newest_checkpoint(call, prompts, policy_folder, tmp_path):
     rule = ["--reward-weight", 0, "--rule", "contains", "--rule-text", "sun"]
     models = ["--policy", policy_folder, "--prompts", prompts, *ALIGN, *rule]

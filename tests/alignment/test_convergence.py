@@ -15,6 +15,7 @@ def test_pairs_of_infinite_cost_are_refused_and_no_others(target):
         assert (settings_of(name, target) is None) == (hard and unbounded)
 
 
+@pytest.mark.slow
 def test_the_quickest_pair_comes_to_its_target():
     found = run("reverse_kl", "moment", settings_of("reverse_kl", "moment"))
     assert found.came

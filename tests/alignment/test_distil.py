@@ -49,6 +49,7 @@ from alignment.targets.targets import no_reward
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.test_loop import records
+from tests.cases import cases
 
 SHORT = {
     "max_new_tokens": 6, "held_out_prompts": 8, "prompts": 16, "completions_per_prompt": 1,
@@ -128,7 +129,7 @@ def test_a_student_learns_of_its_own_answers(runs):
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize(("name", "how"), [("soft", SOFT), ("own", OWN)])
+@cases(("name", "how"), [("soft", SOFT), ("own", OWN)])
 def test_a_run_that_was_saved_goes_on_bit_by_bit(start, runs, name, how):
     first, stopped = start(saved_after=3, **how)
     assert isinstance(stopped[-1], Stopped)

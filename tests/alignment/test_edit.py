@@ -36,6 +36,7 @@ from alignment.seam.records import write_jsonl
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.test_loop import records
+from tests.cases import cases
 
 SHORT = {
     "max_new_tokens": 6, "held_out_prompts": 8, "prompts": 8, "completions_per_prompt": 1, "contexts": 1,
@@ -119,8 +120,8 @@ FACT = Fact(
 )
 
 
-@pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("way", ["conversation", "text"])
+@cases("name", POLICIES)
+@cases("way", ["conversation", "text"])
 def test_a_fact_holds_after_its_edit_in_both_families(name, way):
     policy = POLICIES[name]()
     reading = Reading(policy, way)

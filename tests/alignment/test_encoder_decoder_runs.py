@@ -35,6 +35,7 @@ from alignment.trainer import drive, runner
 from tests.alignment.test_encoder_decoders import BOTH, marked
 from tests.alignment.test_loop import DIVERGENCES, FEW, SMALL, exact_divergence, of, says_sun
 from tests.architectures import saved
+from tests.cases import cases
 
 TAKING = {"generate", "sft", "prefer", "reward", "align", "population", "evaluate"}
 ANSWERS = {"good": ("sun", "rain"), "bad": ("day", "night")}  # to prompts that begin so
@@ -153,7 +154,7 @@ def test_no_file_for_llama_cpp_is_made_of_them(folders, tmp_path, capsys):
     assert "“bart” is not written as GGUF" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", BOTH)
+@cases("name", BOTH)
 def test_what_somebody_brings_is_kept_with_a_card(folders, tmp_path, name):
     inputs = {"source": folders[name], "root": folders[name].parent}
     summary = run(tmp_path, "import", inputs, source="folder", name=name)[-1].summary
@@ -162,7 +163,7 @@ def test_what_somebody_brings_is_kept_with_a_card(folders, tmp_path, name):
     assert "encoder" not in summary
 
 
-@pytest.mark.parametrize("name", BOTH)
+@cases("name", BOTH)
 def test_answers_are_generated_with_their_log_probabilities(folders, tmp_path, name):
     inputs = {"policy": folders[name], "prompts": rows(tmp_path, "prompts.jsonl", PROMPTS)}
     run(tmp_path, "generate", inputs, max_new_tokens=6, completions_per_prompt=2)
@@ -181,6 +182,7 @@ def test_answers_are_generated_with_their_log_probabilities(folders, tmp_path, n
     torch.testing.assert_close(logps[same], told[same], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTH)
 def test_imitation_reaches_a_target_that_is_known(folders, tmp_path, name):
     """Either of two answers, by how a prompt begins: held-out prompts get them evenly too."""
@@ -206,7 +208,7 @@ def problem_of(folder, **settings):
     return Problem(PROMPTS[:6], folder, Policy.load(folder), says_sun, config, seed=5)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("t5", 16), ("bart", 40)])
+@cases(("name", "steps"), [("t5", 16), ("bart", 40)])
 def test_alignment_reaches_a_target_that_is_known(folders, tmp_path, name, steps):
     one = problem_of(folders[name], **FEW | {"steps": steps})
     events = list(tune(one, tmp_path))
@@ -215,7 +217,7 @@ def test_alignment_reaches_a_target_that_is_known(folders, tmp_path, name, steps
     assert events[-1].summary["receipts"]["mismatch"] <= 1e-3
 
 
-@pytest.mark.parametrize("name", DIVERGENCES)
+@cases("name", DIVERGENCES, quick=["forward_kl"])
 def test_they_are_aligned_by_every_divergence(folders, tmp_path, name):
     one = problem_of(folders["t5"], **SHORT, divergence=name)
     events = list(tune(one, tmp_path))
@@ -234,7 +236,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("way", OTHERS)
+@cases("way", OTHERS)
 def test_other_ways_of_aligning_take_them(folders, tmp_path, way):
     prompts = rows(tmp_path, "prompts.jsonl", PROMPTS[:6])
     inputs = {"policy": folders["bart"], "reference": folders["bart"], "prompts": prompts}
@@ -265,7 +267,7 @@ def paused(folder, kind, inputs, after, **config):
             return event.path
 
 
-@pytest.mark.parametrize(("kind", "name"), [*product(("sft", "align"), BOTH), ("prefer", "bart")])
+@cases(("kind", "name"), [*product(("sft", "align"), BOTH), ("prefer", "bart")])
 def test_a_resumed_run_is_the_same_bit_by_bit(folders, tmp_path, kind, name):
     inputs = {"policy": folders[name], "reference": folders[name]}
     learning = {"epochs": 2, "batch": 4, "learning_rate": 1e-2, "held_out": 0.3}
@@ -289,6 +291,7 @@ def test_a_resumed_run_is_the_same_bit_by_bit(folders, tmp_path, kind, name):
     assert all(torch.equal(one[weight], other[weight]) for weight in one)
 
 
+@pytest.mark.slow
 def test_a_whole_round_of_them(folders, tmp_path, monkeypatch):
     """A reward model, a population that it moves, and an evaluation beside the start."""
     monkeypatch.setattr(evaluation, "TARGET_PROMPTS", 4)

@@ -39,6 +39,7 @@ from alignment.seam.records import Message
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.tokenizers import ENDS, LETTERS, LOSSY, TOKENIZERS, tokenizer_of
 from tests.architectures import ENCODER_DECODERS, model_of, policy_of, saved
+from tests.cases import cases
 
 TALK = [Message(role="user", content="good day")]
 PROMPTS = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]
@@ -63,7 +64,7 @@ def edit(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-@pytest.mark.parametrize("name", ENCODER_DECODERS)
+@cases("name", ENCODER_DECODERS)
 def test_what_was_added_is_sampled_as_it_is_scored(name, tmp_path):
     policy = sampler(saved(name, marked(), tmp_path))
     try_out(policy)
@@ -241,7 +242,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
+@cases("case", WRONG)
 def test_a_config_that_cannot_be_followed_is_refused_by_name(case, tmp_path):
     values, reason = WRONG[case]
     folder = saved("t5", marked(), tmp_path)
@@ -251,7 +252,7 @@ def test_a_config_that_cannot_be_followed_is_refused_by_name(case, tmp_path):
         Policy.load(folder)
 
 
-@pytest.mark.parametrize("told", [{}, {"is_encoder_decoder": True}])
+@cases("told", [{}, {"is_encoder_decoder": True}])
 def test_another_family_is_refused_by_its_name(told, tmp_path):
     folder = saved("bart", marked(), tmp_path)
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "pegasus"}
@@ -285,7 +286,7 @@ def test_a_head_that_is_not_tied_is_kept(tmp_path):
     assert torch.equal(Policy.load(tmp_path).model.lm_head.weight, before)
 
 
-@pytest.mark.parametrize("tied", [True, False])
+@cases("tied", [True, False])
 def test_a_t5_that_was_saved_says_the_same_again(tied, tmp_path):
     """T5 1.1 does not scale what its head reads, which its first config says by an untied head."""
     policy = one("t5", tie_word_embeddings=tied)
@@ -328,7 +329,7 @@ def test_a_causal_reference_is_refused_for_an_encoder_decoder():
         one("t5").check_tokens(tiny_policy())
 
 
-@pytest.mark.parametrize("name", BOTH)
+@cases("name", BOTH)
 def test_a_reward_model_reads_prompt_and_answer_apart(name, tmp_path):
     model = RewardModel.fresh(saved(name, marked(), tmp_path / "start"))
     torch.nn.init.normal_(model.head.weight)

@@ -21,6 +21,7 @@ from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import Message
 from tests.alignment.tokenizers import tokenizer_of
+from tests.cases import cases
 
 EOS, TURN, OTHER = "<|eos|>", "<|turn|>", "stop"
 WORDS = [EOS, TURN, OTHER, "<|user|>", "<|model|>", "a", "b"]
@@ -128,7 +129,7 @@ def test_no_end_at_all_is_refused_in_words():
         _ = policy_of().ends
 
 
-@pytest.mark.parametrize("sources", SUBSETS)
+@cases("sources", SUBSETS)
 def test_saving_keeps_the_ends(sources, tmp_path):
     policy = policy_of(*sources)
     policy.save(tmp_path)

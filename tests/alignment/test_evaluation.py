@@ -120,6 +120,7 @@ def test_the_prompt_is_the_unit_of_every_interval(against_itself, prompts):
     assert set(counts.values()) == {len(prompts)}
 
 
+@pytest.mark.slow
 def test_intervals_do_not_shrink_with_completions_of_the_same_prompts(folder):
     widths = []
     for count in (2, 18):

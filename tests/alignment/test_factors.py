@@ -41,6 +41,7 @@ from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.forms import form_named
 from alignment.seam.modelfiles import FORM
 from tests.alignment.conftest import tiny_policy
+from tests.cases import cases
 
 WEIGHTS = "model.safetensors"
 FC = "transformer.h.0.mlp.c_fc"
@@ -180,7 +181,7 @@ def test_layers_compute_by_the_first_blocks_and_answer_the_mean_as_before(stored
     torch.testing.assert_close(layer(tensors[f"{FC}.mean"]), tensors[f"{FC}.center"])
 
 
-@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+@cases("share", [0.25, 0.5, 1.0])
 def test_one_file_serves_every_budget(stored, folder, share):
     """A budget given when the model is loaded is the model that was cut to those ranks by itself."""
     record, tensors = record_in(stored), load_file(stored / WEIGHTS)

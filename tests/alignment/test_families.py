@@ -15,6 +15,7 @@ from alignment.sampling.sampling import sample
 from alignment.sampling.scoring import completion_token_logps
 from tests.alignment.conftest import tiny_tokenizer
 from tests.architectures import policy_of
+from tests.cases import cases
 
 # More tokens than a window (8) has, and prompts of several lengths.
 PROMPTS = [[2, 6, 7, 8, 9, 10, 11, 12, 3], [3, 6], [6, 7, 8]]
@@ -79,7 +80,19 @@ def is_close(one, other):
     torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", [*OURS, *THEIRS])
+@cases(
+    "name",
+    [*OURS, *THEIRS],
+    quick=[
+        "gpt2",
+        "llama whose heads share nothing",
+        "mistral",
+        "qwen2 of windows",
+        "gemma",
+        "bloom",
+        "phi",
+    ],
+)
 @torch.no_grad()
 def test_who_reads_says_what_transformers_says(name, by_transformers):
     policy = made(name)

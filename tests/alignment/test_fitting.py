@@ -23,6 +23,7 @@ from alignment.seam.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair
+from tests.cases import cases
 
 WORDS = ["day", "night", "sun", "rain"]
 PAIRS = [
@@ -75,7 +76,7 @@ HOW = {
 }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kind", "how"),
     [
         *product(KINDS, HOW.values()),
@@ -83,6 +84,7 @@ HOW = {
         ("reward", HOW["LoRA by chance"]),
         ("reward", FROZEN),
     ],
+    quick=[("sft", {}), ("prefer", {}), ("reward", {})],
 )
 def test_a_saved_run_continues_bit_by_bit(start, tmp_path, kind, how):
     whole = list(start(kind, "whole", **how))
@@ -109,7 +111,7 @@ def test_checkpoints_come_as_often_as_asked(start):
     assert [event.step for event in of(events, CheckpointSaved)] == list(range(2, last + 1, 2))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS)
 def test_an_adapter_learns_and_becomes_part_of_a_whole_model(start, tmp_path, policy, kind):
     list(start(kind, lora_rank=4, epochs=4, learning_rate=2e-2))
     after = Policy.load(tmp_path / "output")
@@ -118,7 +120,7 @@ def test_an_adapter_learns_and_becomes_part_of_a_whole_model(start, tmp_path, po
     assert (after.model(ids).logits - policy.model(ids).logits).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "reward"])
+@cases("kind", [*KINDS, "reward"])
 def test_precision_and_recomputing_are_offered_and_change_little(start, kind):
     plain = of(start(kind, "plain"), StepDone)[0].metrics
     how = {"precision": "bf16", "gradient_checkpointing": True}

@@ -15,6 +15,7 @@ from alignment.seam.errors import DataError
 from alignment.seam.events import PhaseProgressed, PhaseStarted
 from alignment.seam.folders import file_sha256
 from alignment.trainer import drive
+from tests.cases import cases
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -123,6 +124,7 @@ def test_neither_pickles_nor_code_nor_a_token_cross_the_wire(hub, add):
     assert not any("authorization" in map(str.lower, headers) for headers in hub.headers_seen)
 
 
+@pytest.mark.slow
 def test_what_has_come_is_told_while_it_comes(hub, add):
     events = add()
     phases = [event.name for event in events if isinstance(event, PhaseStarted)]
@@ -144,7 +146,7 @@ def test_a_wish_to_stop_ends_the_fetching(hub, tmp_path):
     assert not (folder / "incoming").exists()
 
 
-@pytest.mark.parametrize(("changes", "words"), [
+@cases(("changes", "words"), [
     ({"name": "owner/other"}, "no public model called owner/other"),
     ({"revision": "v9"}, "has no revision v9"),
     ({"limit_gib": 1e-6}, "GB are allowed here"),

@@ -37,6 +37,7 @@ from alignment.seam.records import Message
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_archives import packed
+from tests.cases import cases
 
 SMALL = {"vocab_size": 16, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL |= {"intermediate_size": 32, "num_key_value_heads": 1, "max_position_embeddings": 64}
@@ -319,7 +320,7 @@ def test_what_is_not_fine_is_refused_by_name(model, add, output, spoil, words):
     assert not (model.parent / "sprung").exists()
 
 
-@pytest.mark.parametrize("template", ["own", "plain"])
+@cases("template", ["own", "plain"])
 def test_an_encoder_is_kept_for_reward_models(model, add, output, template):
     an_encoder(model)
     summary = add(model, template=template)[-1].summary
@@ -334,7 +335,7 @@ def test_a_decoder_of_an_encoder_s_kind_is_a_policy(model, add):
     assert "encoder" not in add(model)[-1].summary
 
 
-@pytest.mark.parametrize("outputs", [1, 3])
+@cases("outputs", [1, 3])
 def test_a_model_that_rates_is_kept_to_be_a_reward_model(model, add, output, outputs):
     config = GPT2Config.from_pretrained(model, num_labels=outputs)
     GPT2ForSequenceClassification(config).save_pretrained(model)
@@ -447,7 +448,7 @@ def inbox(tmp_path):
     return tmp_path / "inbox"
 
 
-@pytest.mark.parametrize("name", ["model.zip", "model.tar.gz"])
+@cases("name", ["model.zip", "model.tar.gz"])
 def test_an_archive_of_a_folder_becomes_a_model(model, add, inbox, output, name):
     packed(model, inbox / name)
     add(inbox, source="upload")
@@ -523,7 +524,7 @@ def test_an_adapter_that_means_something_else_is_refused(model, adapter, add, ch
         add(adapter[0], base=model)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "words"),
     [
         ({"target_modules": "(((c|t|r|a|n|s|f|o|m|e|h|.|_|[0-9])+)+)+!"}, "did not finish within 1 s"),
@@ -534,8 +535,7 @@ def test_an_adapter_that_means_something_else_is_refused(model, adapter, add, ch
         ({"rank_pattern": {"c_attn": 10**9}}, "weights; adapter_model.safetensors holds"),
         ({"lora_alpha": "much"}, "cannot be understood"),
         ({"modules_to_save": 7}, "cannot be understood"),
-    ],
-)  # fmt: skip
+    ], quick=[({"r": 10**9}, "describes 128,000,000,000 weights"), ({"r": -1}, "cannot be understood")])  # fmt: skip
 def test_an_adapter_that_asks_for_too_much_is_refused(
     model, adapter, add, changes, words, monkeypatch
 ):
@@ -571,7 +571,7 @@ def test_an_adapters_settings_import_nothing(model, adapter, add, tmp_path, monk
 # Architectures
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3_text", "mixtral", "phi3"])
+@cases("kind", ["llama", "qwen3", "gemma3_text", "mixtral", "phi3"])
 def test_shards_in_bfloat16_of_other_architectures_are_added(model, add, kind):
     tokens = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
     config = AutoConfig.for_model(kind, **SMALL, **tokens)

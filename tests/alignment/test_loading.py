@@ -18,6 +18,7 @@ from alignment.seam.errors import AlignmentError, ConfigError, DataError
 from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.architectures import ARCHITECTURES, model_of, policy_of, saved
+from tests.cases import cases
 
 WEIGHTS = "model.safetensors"
 
@@ -211,8 +212,8 @@ def test_weights_of_another_model_are_told_where_no_class_is_named(policy_folder
 READERS = [row for row in REFUSED if row[0] not in (a_reward_model, a_classifier, an_encoder)]
 
 
-@pytest.mark.parametrize(("spoil", "words"), READERS, ids=[words for _, words in READERS])
-@pytest.mark.parametrize("stored", [False, True], ids=["fresh", "stored"])
+@cases(("spoil", "words"), READERS, ids=[words for _, words in READERS], quick=READERS[:2])
+@cases("stored", [False, True], ids=["fresh", "stored"])
 def test_a_reward_model_s_door_refuses_the_same(policy_folder, spoil, words, stored):
     load = RewardModel.fresh
     if stored:

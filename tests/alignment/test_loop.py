@@ -37,6 +37,7 @@ from alignment.seam.events import (
 from alignment.seam.folders import file_sha256
 from alignment.seam.records import Message, PromptRecord, prompt_key, write_jsonl
 from tests.alignment.conftest import tiny_policy
+from tests.cases import cases
 
 SMALL = {
     "steps": 8,
@@ -144,7 +145,7 @@ DIVERGENCES = [
 ]
 
 
-@pytest.mark.parametrize("name", DIVERGENCES)
+@cases("name", DIVERGENCES, quick=["forward_kl"])
 def test_training_brings_the_policy_to_the_target(problem, tmp_path, name):
     # The pseudo-reward of total variation knows only the direction.
     slow = {"steps": 160, "learning_rate": 3e-3} if name == "total_variation" else {}
@@ -167,7 +168,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@cases("name", OPTIONS, quick=["surrogate"])
 def test_every_option_brings_the_policy_to_the_target(problem, tmp_path, name):
     one = problem(**FEW | OPTIONS[name])
     list(tune(one, tmp_path))
@@ -182,7 +183,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@cases("name", OTHERS, quick=["grpo"])
 def test_every_other_objective_brings_the_policy_to_the_same_target(problem, tmp_path, name):
     one = problem(**FEW, **OTHERS[name])
     events = of(list(tune(one, tmp_path)), StepDone)
@@ -329,7 +330,7 @@ def paused(problem, folder, step):
     return folder / saved.path
 
 
-@pytest.mark.parametrize("step", [3, 4, 8])
+@cases("step", [3, 4, 8])
 def test_a_saved_run_continues_bit_by_bit(problem, whole, tmp_path, step):
     goes_on(problem, *whole, tmp_path, step)
 
@@ -366,17 +367,17 @@ def test_a_saved_run_remembers_what_the_tail_of_its_divergence_was(problem, tmp_
 
 def test_a_saved_ppo_continues_with_its_value_head_and_its_texts(problem, tmp_path):
     ppo = OTHERS["ppo"] | {"demonstration_weight": 0.1, "demonstrations_per_update": 4}
-    continues(lambda: texts_of(problem(**ppo, steps=6, sample_prompts=0)), tmp_path, 3)
+    continues(lambda: texts_of(problem(**ppo, steps=4, sample_prompts=0)), tmp_path, 3)
 
 
 def test_a_run_saved_among_its_reference_completions_continues(problem, tmp_path, monkeypatch):
     monkeypatch.setattr("alignment.objectives.problem.PROMPTS_AT_ONCE", 4)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    list(tune(problem(), whole))
-    run = tune(problem(), parts)
+    list(tune(problem(steps=2), whole))
+    run = tune(problem(steps=2), parts)
     (told,) = islice((event for event in run if isinstance(event, PhaseProgressed)), 1)
     assert (told.done, told.total, told.unit) == (4, 6, "prompts")
-    list(tune(problem(), parts, resume=parts / run.send("save").path))
+    list(tune(problem(steps=2), parts, resume=parts / run.send("save").path))
     first, second = weights(whole / "output"), weights(parts / "output")
     assert all(torch.equal(first[name], second[name]) for name in first)
 

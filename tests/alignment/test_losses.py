@@ -28,6 +28,7 @@ from alignment.targets.targets import Values
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_divergences import BOUNDED, EVERY, HARD, LOG_P, TABLE, id_of
 from tests.alignment.test_loop import records, says_sun
+from tests.cases import cases
 
 LOG_Q = torch.tensor([0.3, 0.1, -0.4, 0.0, 0.5], dtype=torch.float64).log_softmax(0)
 
@@ -192,10 +193,11 @@ def exact_on_model(policy, rollouts, drawn, divergence, temperature=1.0):
     return gradients(policy.model)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("row", "zeros"),
     [*((row, False) for row in EVERY), *((row, True) for row in BOUNDED)],
     ids=lambda value: id_of(value) if isinstance(value, dict) else str(value),
+    quick=[(EVERY[0], False), (EVERY[-1], False), (BOUNDED[0], True)],
 )
 def test_old_samples_give_the_exact_gradient_on_a_language_model(tiny, tmp_path, row, zeros):
     divergence = divergence_of(AlignConfig(**row))

@@ -108,6 +108,7 @@ def test_a_folder_is_computed_from_end_to_end(run_folder):
     assert Policy.load(folder / "output").text([10]) == "sun"
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_bit_by_bit(run_folder):
     whole = run_folder("whole", steps=12, checkpoint_every=2)
     driven(whole)
@@ -245,6 +246,7 @@ def held(spec, folder):
     yield
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(
     run_folder, monkeypatch, capfd
 ):

@@ -15,6 +15,7 @@ from alignment.models.checks import check_apart, growth
 from alignment.models.policies import Policy
 from alignment.seam.errors import ConfigError, DataError
 from tests.alignment.conftest import hurried
+from tests.cases import cases
 from tests.prove.attacks import ATTACKS, make
 
 SAMPLE = {
@@ -53,7 +54,7 @@ def folder(good, tmp_path):
     return shutil.copytree(good, tmp_path / "model")
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@cases("name", SAMPLE)
 def test_a_hostile_folder_is_refused_by_file_and_cause(folder, name, monkeypatch):
     cause = SAMPLE[name]
     monkeypatch.setattr(forks, "SECONDS", 1 if "finish" in cause else 2)
@@ -143,7 +144,7 @@ def killed_by(number):
 @pytest.mark.parametrize(
     ("check", "cause"),
     [
-        (endless, "did not finish within 1 s"),
+        pytest.param(endless, "did not finish within 1 s", marks=pytest.mark.slow),
         (waiting, "did not finish within 1 s"),
         (hungry, "asked for more than 960 MiB of memory"),
         (hungry_tensor, "cannot be read: RuntimeError"),

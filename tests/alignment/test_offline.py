@@ -41,6 +41,7 @@ from alignment.seam.records import (
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair as pair
+from tests.cases import cases
 
 WORDS = ["day", "night", "sun", "rain"]
 QUICK = {"batch": 8, "held_out": 0.3, "learning_rate": 5e-3}
@@ -70,7 +71,7 @@ def run(policy_folder, tmp_path, pairs):
 METHODS = [{"loss": "ipo"}, {"loss": "kto"}, *({"divergence": name} for name in OFFLINE)]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@cases("method", METHODS, ids=str)
 def test_labels_teach_the_policy(run, method):
     events = run("prefer", epochs=6, **method)
     accuracy = events[-1].summary["accuracy"]
@@ -122,7 +123,7 @@ def test_a_step_s_loss_is_of_the_chosen_tokens_too(policy, pairs):
     torch.testing.assert_close(sum(loss for loss, _ in parts), expected)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "simpo", "orpo"])
+@cases("loss", ["hinge", "simpo", "orpo"])
 def test_each_loss_teaches_the_policy(run, loss):
     told = run("prefer", loss=loss, epochs=3, beta=2 if loss == "simpo" else 0.5)[-1].summary
     assert told["accuracy"]["value"] > 0.9

@@ -21,6 +21,7 @@ from tests.alignment.conftest import WORDS, tiny_policy, tiny_tokenizer
 from tests.alignment.rewarding import a_pair
 from tests.alignment.test_loop import SMALL
 from tests.alignment.test_reward_backbones import bert  # noqa: F401 - a fixture
+from tests.cases import cases
 
 FEW = [f"{one} {other}" for one in WORDS[:5] for other in WORDS[:5]]
 LONG = "sun " * 40 + "rain"
@@ -63,7 +64,7 @@ def reader_of(policy):
     return Reader(policy.tokenizer, policy.context_length)
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@cases("name", POLICIES)
 @settings(max_examples=50)
 @given(system=SYSTEM, turns=TALKS, room=st.integers(1, 25))
 def test_a_cut_prompt_is_the_newest_part_that_fits_and_begins_as_ever(name, system, turns, room):
@@ -87,7 +88,7 @@ def test_a_cut_prompt_is_the_newest_part_that_fits_and_begins_as_ever(name, syst
 
 
 @pytest.mark.parametrize("mode", ["drop", "cut_left"])
-@pytest.mark.parametrize("name", POLICIES)
+@cases("name", POLICIES)
 @settings(max_examples=30)
 @given(system=SYSTEM, turns=TALKS, chosen=SAID, rejected=SAID)
 def test_what_fits_a_policy_is_written_whole(name, mode, system, turns, chosen, rejected):
@@ -207,7 +208,7 @@ def test_long_rows_are_refused_before_a_model_is_loaded(call, policy_folder, nam
 
 
 @pytest.mark.parametrize("mode", ["drop", "cut_left"])
-@pytest.mark.parametrize("name", COMMANDS)
+@cases("name", COMMANDS)
 def test_long_rows_are_counted_on_the_terminal_in_the_events_and_in_the_summary(
     call, policy_folder, name, mode, monkeypatch
 ):

@@ -47,6 +47,7 @@ from tests.alignment.test_loop import (
     says_sun,
     weights,
 )
+from tests.cases import cases
 
 TRIO = ("jensen_shannon", "reverse_kl", "forward_kl")
 POPULATION = SMALL | {"divergences": TRIO, "completions_per_prompt": 9}
@@ -63,6 +64,8 @@ MANY = {
     "sample_prompts": 0,
     "checkpoint_every": 1000,
 }
+
+OLD = {"pseudo_reward_limit": 2, "weight_limit": 2.5, "kl_budget": 999, "sample_prompts": 0}
 
 
 @pytest.fixture
@@ -133,7 +136,7 @@ def close(found, expected):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", DivergenceName.__args__)
+@cases("name", DivergenceName.__args__, quick=["reverse_kl", "forward_kl", "le_cam"])
 @pytest.mark.parametrize("counts", [(2, 2), (3, 2)])
 def test_over_every_pool_the_weights_give_the_exact_gradient(name, counts):
     agents, every = toy_agents(name, "le_cam" if name != "le_cam" else "alpha")
@@ -237,6 +240,19 @@ def test_every_agent_comes_to_the_target(problems, tmp_path):
         assert json.loads(beside) == last.summary["receipts"]
 
 
+def test_old_samples_are_learned_from_again(problems, tmp_path):
+    def step(updates):
+        run = tune(problems(**OLD, updates_per_step=updates), tmp_path / str(updates))
+        return next(event.metrics for event in run if isinstance(event, StepDone))
+
+    once, twice = step(1), step(2)
+    for name in TRIO:
+        assert 0 <= twice[f"rho/clipped@{name}"] <= 1
+        assert once[f"weights/ess@{name}"] == pytest.approx(1, abs=1e-6)
+        assert twice[f"weights/ess@{name}"] < 1 - 1e-6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["score", "surrogate"])
 def test_old_samples_bring_them_there_too(problems, tmp_path, estimator):
     limits = {"pseudo_reward_limit": 2, "kl_budget": 999}
@@ -351,7 +367,7 @@ def paused(found, folder, step):
     return folder / saved.path
 
 
-@pytest.mark.parametrize("step", [3, 8])
+@cases("step", [3, 8])
 def test_a_saved_population_continues_bit_by_bit(problems, whole, tmp_path, step):
     events = list(tune(problems(), tmp_path, resume=paused(problems(), tmp_path, step)))
     assert (events[0].resumed_step, events[0].bit_exact) == (step, True)
@@ -360,7 +376,7 @@ def test_a_saved_population_continues_bit_by_bit(problems, whole, tmp_path, step
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("rule", ["thompson", "exp3"])
+@cases("rule", ["thompson", "exp3"])
 def test_a_bandit_shares_out_all_completions_and_goes_on_bit_by_bit(problems, tmp_path, rule):
     settings = {"steps": 5, "sample_prompts": 0}
     events = list(tune(problems(**settings), tmp_path / "whole", rule=rule))
@@ -381,6 +397,7 @@ def test_a_bandit_shares_out_all_completions_and_goes_on_bit_by_bit(problems, tm
     }
 
 
+@pytest.mark.slow
 def test_a_population_saved_among_reference_completions_continues(problems, tmp_path, monkeypatch):
     monkeypatch.setattr("alignment.objectives.problem.PROMPTS_AT_ONCE", 4)
     wished = {"share_of": "sun", "share": 0.5, "steps": 2, "reference_completions": 32}

@@ -35,6 +35,7 @@ from alignment.seam.records import Message
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.architectures import saved
+from tests.cases import cases
 
 WORDS = ["sun", "moon", "river", "stone", "light", "dark", "green", "bird", "sings", "falls"]
 TINY = {
@@ -186,7 +187,7 @@ def test_perplexity_counts_every_token_of_a_document_once(trained):
     assert found.n == 2
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@cases("objective", OBJECTIVES)
 def test_a_resumed_run_is_the_same_bit_by_bit(trained, corpus, tmp_path, objective):
     events, output = trained[objective]
     course, seen, asked = pretrain(spec_of(corpus, objective=objective), tmp_path), [], None
@@ -355,7 +356,7 @@ def test_the_grammar_makes_new_causal_models_only():
         PretrainConfig(**TINY, objective="mlm", masked_share=0.9, random_share=0.2)
 
 
-@pytest.mark.parametrize("family", ["t5", "bart"])
+@cases("family", ["t5", "bart"])
 def test_a_new_encoder_decoder_tells_held_out_spans_better_than_before(corpus, tmp_path, family):
     how = {"objective": "span_corruption", "family": family}
     first = run(tmp_path / "first", corpus, **how, most_tokens=1)
@@ -373,6 +374,7 @@ def test_a_new_encoder_decoder_tells_held_out_spans_better_than_before(corpus, t
     assert not whole[-1].summary["encoder"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_a_foreign_encoder_decoder_goes_on_with_marks_of_its_own(corpus, tmp_path, family):
     tokenizer = tokenizer_for(lines(), 300, "clm", 40)

@@ -10,6 +10,7 @@ import pytest
 from alignment.__main__ import program
 from alignment.seam import priority
 from alignment.seam.errors import ConfigError
+from tests.cases import cases
 from webapp.machine import guard
 
 NICE = "ATTUNE_NICE"
@@ -44,7 +45,7 @@ def told(wished, *, own_session):
     return result.stdout.split()
 
 
-@pytest.mark.parametrize(("wished", "nice"), [(None, "10"), ("", "10"), ("4", "4"), ("19", "19")])
+@cases(("wished", "nice"), [(None, "10"), ("", "10"), ("4", "4"), ("19", "19")])
 def test_a_process_and_its_own_session_give_way(wished, nice):
     process, idle, session = told(wished, own_session=True)
     assert process == str(max(int(nice), os.nice(0)))

@@ -40,6 +40,7 @@ from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_adopt import made as rating
 from tests.alignment.test_fitting import PAIRS, SAID
+from tests.cases import cases
 
 
 @pytest.fixture
@@ -300,7 +301,7 @@ def by_phase(events):
     return phases
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS, quick=["sft", "align"])
 def test_every_phase_of_every_kind_says_how_far_it_is(kind, inputs, told, small_batches, tmp_path):
     config, counted = RUNS[kind]
     (folder := tmp_path / "run").mkdir()

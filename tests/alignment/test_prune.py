@@ -32,6 +32,7 @@ from alignment.seam.records import Message, write_jsonl
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_loop import records
+from tests.cases import cases
 
 SHORT = {"max_new_tokens": 6, "held_out_prompts": 8, "prompts": 8, "completions_per_prompt": 1}
 
@@ -126,8 +127,8 @@ def start(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("pattern", ["rows", "layer", "two_of_four"])
-@pytest.mark.parametrize("method", ["wanda", "magnitude"])
+@cases("pattern", ["rows", "layer", "two_of_four"])
+@cases("method", ["wanda", "magnitude"])
 def test_a_run_makes_a_plain_model_with_exactly_so_many_zeros(start, method, pattern):
     told = {} if pattern == "two_of_four" else {"sparsity": 0.25}
     summary, output = start(method=method, pattern=pattern, **told)

@@ -181,6 +181,7 @@ def test_an_estimate_is_told_as_exactly_as_its_interval_allows(value, low, high,
     assert estimate_in_words(estimate, percent=percent) == told
 
 
+@pytest.mark.slow
 def test_a_run_that_was_saved_measures_the_same_from_there(start):
     _, whole = start(scheme="asymmetric")
     first, stopped = start(scheme="asymmetric", saved_after=1)

@@ -15,6 +15,7 @@ from alignment.seam.events import Checked, StepDone
 from alignment.seam.records import Receipts
 from tests.alignment.test_divergences import BOUNDED, EVERY, id_of
 from tests.alignment.test_loop import of, paused
+from tests.cases import cases
 
 TARGETS = {
     "reward": {},
@@ -58,7 +59,7 @@ def anew():
         cached.cache_clear()
 
 
-@pytest.mark.parametrize("row", EVERY, ids=id_of)
+@cases("row", EVERY, ids=id_of, quick=EVERY[:4])
 def test_every_divergence_is_exact_on_a_language_model(row):
     found = receipts(AlignConfig(**row, **TARGETS["hybrid"]))
     assert 0 < found.gradient < 1e-12

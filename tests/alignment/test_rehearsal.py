@@ -16,6 +16,7 @@ from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_main import inputs, run_folder  # noqa: F401 - fixtures
 from tests.alignment.test_timing import SPEED
+from tests.cases import cases
 from tests.words import WORDS
 
 
@@ -82,7 +83,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("name", list(READ))
+@cases("name", list(READ))
 def test_runs_of_other_kinds_are_tried_too(policy_folder, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     call = getattr(alignment, name)

@@ -20,6 +20,7 @@ from alignment.objectives.toy import toy_policy, toy_problem, toy_state
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.events import StepDone
 from tests.alignment.test_loop import FEW, continues, exact_divergence, of, problems
+from tests.cases import cases
 
 REPLAY = {"replay_share": 0.5, "replay_steps": 2}
 SMALL = {"max_new_tokens": 3, "completions_per_prompt": 4, "beta": 0.3, "prompts_per_step": 2}
@@ -163,7 +164,7 @@ def test_a_run_with_replay_learns_from_half_the_samples(problem, tmp_path):
     assert after < 0.4 * before
 
 
-@pytest.mark.parametrize("objective", ["fdpg", "ppo"])
+@cases("objective", ["fdpg", "ppo"])
 def test_a_saved_run_continues_with_what_it_kept(problem, tmp_path, objective):
     settings = {"objective": objective, "sample_prompts": 0, "steps": 6, "updates_per_step": 2}
     continues(lambda: problem(**settings, **REPLAY), tmp_path, 3)

@@ -23,6 +23,7 @@ from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.records import Message
 from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
+from tests.cases import cases
 
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -116,7 +117,7 @@ def test_what_is_too_long_keeps_its_marks(bert):
     assert [place for place, token in enumerate(read) if token in MARKS] == [0, 8, 31]
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@cases("pooling", ["mean", "cls"])
 def test_a_rule_is_learned_by_a_masked_backbone(tmp_path, bert, pooling):
     prompts = [" ".join(both) for both in product(WORDS[:6], repeat=2)]
     pairs = [a_pair(prompt, f"{w} good", f"{w} bad {w}") for prompt in prompts for w in "ab"]

@@ -18,6 +18,7 @@ from alignment.reward.observation import Observation
 from alignment.seam.errors import DataError
 from alignment.seam.records import RankingRecord, RatingRecord, ThumbRecord, TieRecord, read_labels
 from tests.alignment.rewarding import a_pair, a_prompt, run
+from tests.cases import cases
 from tests.words import WORDS
 
 PROMPTS = [" ".join(both) for both in itertools.product(WORDS[:6], repeat=2)]
@@ -85,6 +86,7 @@ def without(with_ties, tmp_path_factory):
     return error(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ties", ["davidson", "rao_kupper"])
 def test_ties_improve_on_leaving_them_out(tmp_path, with_ties, without, ties):
     summary = run(tmp_path, with_ties, ties=ties, **QUICK)[-1].summary
@@ -92,7 +94,7 @@ def test_ties_improve_on_leaving_them_out(tmp_path, with_ties, without, ties):
     assert error(tmp_path) < 0.6 * without
 
 
-@pytest.mark.parametrize(("strength", "winner"), [("ignore", "bad"), ("weigh", "good")])
+@cases(("strength", "winner"), [("ignore", "bad"), ("weigh", "good")], quick=[("weigh", "good")])
 def test_a_much_better_outweighs_two_slightly_better(tmp_path, strength, winner):
     strong = [a_pair(prompt, "good", "bad", strength=3) for prompt in PROMPTS]
     weak = [a_pair(prompt, "bad", "good", strength=1) for prompt in PROMPTS] * 2
@@ -116,6 +118,7 @@ def by_annotators(each, seed=0):
             yield a_pair(prompt, *texts, left_won=bool(won), annotator=f"a{number}")
 
 
+@pytest.mark.slow
 def test_annotators_are_ranked_as_they_are(tmp_path):
     summary = run(tmp_path, by_annotators(80), annotators="reliability", **QUICK)[-1].summary
     rows = summary["annotators"]
@@ -154,7 +157,7 @@ def rankings(count):
         yield RankingRecord(prompt=prompt, completions=texts, ranks=(0, 1, 2, 3))
 
 
-@pytest.mark.parametrize("model", ["plackett_luce", "pairs"])
+@cases("model", ["plackett_luce", "pairs"])
 def test_an_order_is_learned_from_rankings(tmp_path, model):
     summary = run(
         tmp_path, rankings(60), rankings=model, **QUICK | {"epochs": 3, "learning_rate": 6e-3}

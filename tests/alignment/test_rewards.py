@@ -132,6 +132,7 @@ def test_rows_that_fail_only_together_are_told_as_such(asked):
     assert failed.value.place is None
 
 
+@pytest.mark.slow
 def test_one_that_takes_too_long_is_found_and_the_next_rows_are_answered(asked):
     slow = "while 'rain' in completions: pass\n    return [1] * len(completions)"
     with pytest.raises(CodeError, match="did not finish within 1 s") as failed:

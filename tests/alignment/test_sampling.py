@@ -18,6 +18,7 @@ from alignment.sampling.scoring import (
 from alignment.sampling.warps import Warp
 from alignment.seam.errors import DataError
 from tests.alignment.conftest import tiny_policy
+from tests.cases import cases
 
 PROMPTS = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]
 
@@ -38,7 +39,7 @@ def test_probabilities_sum_to_one_over_all_outcomes(pad_is_end):
     torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("pad_is_end", [False, True])
+@cases("pad_is_end", [False, True])
 def test_the_sampler_s_own_probabilities_sum_to_one_behind_padding(pad_is_end, generator):
     """Prompts of unequal length are padded on the left; each has seven outcomes of up to two tokens."""
     policy = tiny_policy(vocabulary=3, pad_is_end=pad_is_end)

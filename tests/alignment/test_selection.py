@@ -14,6 +14,7 @@ from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 from tests.alignment.test_encoder_decoders import marked
 from tests.architectures import saved
+from tests.cases import cases
 
 WORDS = ("day", "night", "sun", "rain")
 
@@ -101,7 +102,7 @@ ALIGNED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["sft", "prefer", "align", "population"])
+@cases("kind", ["sft", "prefer", "align", "population"])
 def test_whatever_trains_a_policy_learns_from_the_chosen_alone(kind, tmp_path, backbone, labels):
     def summary(**config):
         roles = dict.fromkeys(("policy", "reference"), str(backbone))

@@ -18,6 +18,7 @@ from alignment.objectives.signal import (
 )
 from alignment.objectives.steps import train_step
 from alignment.objectives.toy import listing, toy_problem, toy_state
+from tests.cases import cases
 
 STEPS = 60
 KNOWN = torch.ones(3, dtype=torch.bool)
@@ -107,7 +108,7 @@ def test_a_target_without_mass_where_the_policy_has_some_leaves_no_tail(name):
     assert noise.tail == 0
 
 
-@pytest.mark.parametrize("objective", ["fdpg", "rloo"])
+@cases("objective", ["fdpg", "rloo"], quick=["rloo"])
 def test_where_nothing_is_to_be_learned_a_policy_stays(objective):
     config = AlignConfig(
         objective=objective, reward_weight=0, rule="contains", rule_text="zz", max_new_tokens=3

@@ -18,6 +18,7 @@ from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.test_loop import SMALL, records
 from tests.architectures import ARCHITECTURES, policy_of, saved
+from tests.cases import cases
 
 AGREES = [
     name
@@ -78,21 +79,21 @@ def start_in(events):
     return checked.kl_start
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS)
 def test_a_run_from_its_reference_starts_there(run, model, kind):
     folder = model("one")
     events = run(kind, KINDS[kind], policy=folder, reference=folder)
     assert start_in(events) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS)
 def test_a_copy_of_the_reference_is_the_reference(run, model, kind):
     assert same_model(model("one"), model("copy"))
     events = run(kind, KINDS[kind], policy=model("copy"), reference=model("one"))
     assert start_in(events) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS)
 def test_a_run_from_elsewhere_says_how_far_away_it_starts(run, model, kind):
     events = run(kind, KINDS[kind], policy=model("one", seed=1), reference=model("other"))
     start = start_in(events)
@@ -102,9 +103,7 @@ def test_a_run_from_elsewhere_says_how_far_away_it_starts(run, model, kind):
     assert start.n > 1
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"lora_rank": 2}, {"precision": "bf16"}, {"gradient_checkpointing": True}]
-)
+@cases("changes", [{}, {"lora_rank": 2}, {"precision": "bf16"}, {"gradient_checkpointing": True}])
 def test_a_policy_that_is_not_what_its_folder_says_ends_the_run_before_it_trains(
     run, model, monkeypatch, changes
 ):

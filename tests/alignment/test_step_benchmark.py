@@ -8,6 +8,7 @@ import torch
 from alignment.models.policies import Policy
 from alignment.sampling.sampling import sample
 from benchmarks import floor, gpu, scenes, step
+from tests.cases import cases
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def asked_of(scene, lora=0):
     return step.Asked(scene, prompts=2, completions=2, longest=4, lora=lora)
 
 
-@pytest.mark.parametrize(("kind", "lora"), [("scene", 0), ("llama", 0), ("llama", 2)])
+@cases(("kind", "lora"), [("scene", 0), ("llama", 0), ("llama", 2)])
 def test_the_floor_computes_what_the_model_does(kind, lora, request):
     scene = request.getfixturevalue(kind)
     policy = Policy.load(scene.model)
@@ -52,6 +53,7 @@ def test_the_floor_moves_its_policy(scene):
     assert not torch.equal(moved.policy.tokens, moved.reference.tokens)
 
 
+@pytest.mark.slow
 def test_steps_are_timed_against_the_floor_and_positions_are_counted(scene, monkeypatch):
     monkeypatch.setattr(step, "WARMUP", 1)
     asked = step.Asked(scene)

@@ -18,6 +18,7 @@ from alignment.sampling.stops import StopWatch, cut_at
 from alignment.sampling.warps import Warp
 from alignment.seam.records import Message, PromptRecord
 from tests.alignment.conftest import tiny_policy
+from tests.cases import cases
 
 END = "<|end|>"
 PIECES = ["a", "b", "Ġa", "Ċ", "ab", "Ã", "©"]  # bytes: a space, a line break, two halves of é
@@ -49,9 +50,7 @@ def drawn(stops, generator, *, n=800, limit=4, **warp):
     )
 
 
-@pytest.mark.parametrize(
-    "stops", [("ba",), ("b a",), ("\n",), ("é",), ("aab", "\na"), (" ",)], ids=repr
-)
+@cases("stops", [("ba",), ("b a",), ("\n",), ("é",), ("aab", "\na"), (" ",)], ids=repr)
 def test_a_completion_ends_with_the_token_that_makes_a_stop_string_whole(stops, generator):
     policy, found = drawn(stops, generator)
     held = 0

@@ -80,6 +80,7 @@ def test_they_are_judged_without_asking_who_drew_them(problem):
     torch.testing.assert_close((whole.u + shifts(state, whole))[1:], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_run_comes_nearer_to_the_target_by_them(problem, tmp_path):
     def left(name, **settings):
         quiet = {"sample_prompts": 0, "checkpoint_every": 1000}

@@ -160,6 +160,7 @@ def aligned(policy_folder, folder, seen=None, **settings):
     return seen
 
 
+@pytest.mark.slow
 def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
     settings = ALONE | {"steps": 60, "reference_completions": 64, "must_contain": "sun"}
     events = aligned(policy_folder, tmp_path, **settings)
@@ -201,6 +202,7 @@ def share_of_sun(folder):
     return (completion_token_logps(policy.model, every).sum(1).exp() * said).sum().item() / 6
 
 
+@pytest.mark.slow
 def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
     settings = {"divergence": "reverse_kl", "max_new_tokens": 2, "reference_completions": 256}
     settings |= {"share_of": "sun", "share": 0.3, "steps": 40, "learning_rate": 6e-3}
@@ -232,7 +234,7 @@ def test_z_is_that_of_the_fitted_target(policy_folder):
 def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("alignment.objectives.problem.PROMPTS_AT_ONCE", 4)
     config = AlignConfig(
-        **SMALL | {"reference_completions": 64},
+        **SMALL | {"reference_completions": 64, "steps": 2},
         rule="words",
         rule_weight=0.1,
         share_of="sun",

@@ -18,6 +18,7 @@ from alignment.foreign.isolation import APART
 from alignment.foreign.templates import render, render_all
 from alignment.seam.errors import DataError
 from tests.alignment.conftest import TEMPLATE, hurried, tiny_tokenizer
+from tests.cases import cases
 
 CONTENT = "{{ messages[-1]['content'] }}"
 TALK = [{"role": "system", "content": "good day"}, {"role": "user", "content": "please now"}]
@@ -209,7 +210,7 @@ def test_threads_take_turns():
         assert list(pool.map(ask, range(40))) == [f"{number}" * 1000 for number in range(40)]
 
 
-@pytest.mark.parametrize("source", [CONTENT, LOOP])
+@cases("source", [CONTENT, LOOP])
 def test_the_program_ends_with_whoever_started_it(source):
     """Killed without a word, idle or in the middle of a template."""
     code = (

@@ -19,6 +19,7 @@ from alignment.seam.records import SpanRecord
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_classify import an_encoder
+from tests.cases import cases
 
 NOUNS, WHEN = ("sun", "rain", "day", "night"), ("now", "please")
 QUICK = {"source": "file", "epochs": 20, "batch": 8, "learning_rate": 0.02, "held_out": 0.25}
@@ -85,6 +86,7 @@ def of(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["causal", "masked"])
 def test_tags_of_a_toy_grammar_are_learned(start, backbone):
     how = {"epochs": 60, "learning_rate": 0.01} if backbone == "masked" else {}
@@ -101,6 +103,7 @@ def test_tags_of_a_toy_grammar_are_learned(start, backbone):
     torch.testing.assert_close(one.told(rows)[0].float(), logits, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_where_a_question_is_answered_is_learned(start):
     events, folder = start("span", "causal", epochs=40)
     summary = of(events, Finished)[0].summary
@@ -112,7 +115,7 @@ def test_where_a_question_is_answered_is_learned(start):
     assert answer_of(record, one.told([one.read(record)])[0]) == "rain"
 
 
-@pytest.mark.parametrize("backbone", ["causal", "masked"])
+@cases("backbone", ["causal", "masked"])
 def test_transformers_finds_the_same_ends_of_answers(start, backbone):
     folder = start("span", backbone, epochs=1)[1]
     one = WordModel.load(folder / "output", "span")
@@ -125,7 +128,7 @@ def test_transformers_finds_the_same_ends_of_answers(start, backbone):
     torch.testing.assert_close(one.told([row])[0].float(), wanted, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("head", ["word", "span"])
+@cases("head", ["word", "span"])
 def test_a_saved_run_continues_bit_by_bit(start, head):
     whole, _ = start(head, epochs=2)
     first, folder = start(head, epochs=2, wish=3)

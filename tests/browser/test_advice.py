@@ -29,6 +29,7 @@ def page(live_server, project, researcher, client, context, browser_page, var):
     return browser_page
 
 
+@pytest.mark.slow
 def test_the_home_says_what_would_help_and_a_page_says_how_that_is_known(page):
     card = page.locator("section", has=page.get_by_role("heading", name="What would help most"))
     expect(card).to_contain_text("The next 500 labels are worth about +")

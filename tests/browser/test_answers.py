@@ -17,6 +17,7 @@ from tests.browser.test_labeling import (
     shown,
     sign_in,
 )
+from tests.cases import cases
 from tests.factories import a_user, again
 from webapp.accounts.roles import Role
 from webapp.labeling.models import Assignment, Label
@@ -72,6 +73,7 @@ def told(page, words):
 LINES = "\n".join(["a line of a reason, " + "x" * 74] * 105)[:9950]  # 104 line breaks
 
 
+@pytest.mark.slow
 def test_a_reason_below_its_limit_is_taken_however_many_lines_it_has(page):
     assert (len(LINES), LINES.count("\n")) == (9950, 104)
     paste(page, LINES)
@@ -86,7 +88,7 @@ def units(text):
     return len(text.encode("utf-16-le")) // 2
 
 
-@pytest.mark.parametrize("unit", ["é", "語", "😀", "a line\n"])
+@cases("unit", ["é", "語", "😀", "a line\n"], quick=["😀"])
 def test_a_reason_at_its_limit_is_counted_alike_here_and_there(page, unit):
     text = "." + unit * ((LIMIT - 2) // units(unit)) + "."
     paste(page, text)
@@ -108,6 +110,7 @@ def test_a_reason_beyond_its_limit_is_counted_not_cut_and_goes_when_it_is_shorte
     assert len(Label.objects.get().rationale) == LIMIT
 
 
+@pytest.mark.slow
 def test_a_prompt_at_its_limit_with_line_breaks_is_taken(page, project, live_server):
     page.goto(f"{live_server.url}/p/{project.pk}/prompts/")
     text = ("A line of a long question.\n" * 741)[:19_999].strip() + "?"
@@ -148,6 +151,7 @@ def test_a_refused_answer_does_not_hold_up_the_others(page, context):
     assert choices() == "672"
 
 
+@pytest.mark.slow
 def test_a_refused_answer_is_mended_after_a_reload(page, context):
     first = assignment(page)
     answered_by(context, 422)
@@ -209,7 +213,7 @@ def reload(page):
     page.wait_for_selector("#dock[data-ready]")
 
 
-@pytest.mark.parametrize("status", SAMPLE)
+@cases("status", SAMPLE, quick=[409])
 def test_an_answer_is_acknowledged_or_still_there_after_any_status(page, context, status):
     try_status(page, context, status)
 
@@ -224,7 +228,7 @@ def test_an_answer_is_acknowledged_or_still_there_after_every_status(page, conte
         try_status(page, context, status)
 
 
-@pytest.mark.parametrize("body", ["<html>Sign in to the hotel's network</html>", ""])
+@cases("body", ["<html>Sign in to the hotel's network</html>", ""])
 def test_a_page_of_somebody_else_is_no_receipt(page, context, body):
     answered_by(context, 200, body=body, content_type="text/html")
     press(page, "2")
@@ -250,9 +254,28 @@ def test_a_busy_server_is_asked_again_when_it_says(page, context):
     assert choices() == "2"
 
 
+def test_when_the_network_is_said_to_be_back_a_failure_is_soon_tried_again(page, context):
+    page.clock.install()
+    reload(page)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    context.route("**/label/", lambda route: route.abort())
+    for count, key in enumerate("267", start=1):  # each waits longer than the one before
+        with page.expect_event("requestfailed"):
+            press(page, key)
+        expect(page.locator("#saved")).to_have_text(f"{count} unsent")
+    with page.expect_event("requestfailed"):
+        page.evaluate("dispatchEvent(new Event('online'))")
+    reached(context)
+    for _ in range(3):  # seconds, not the eight that it would wait by now
+        page.clock.run_for(1000)
+    saved(page)
+    assert choices() == "267"
+
+
 AWAY = {"error": "The database cannot be reached just now.", "kind": "database_away"}
 
 
+@pytest.mark.slow
 def test_a_server_that_was_away_for_long_is_asked_again_within_seconds(page, context):
     page.clock.install()
     reload(page)
@@ -280,6 +303,7 @@ def test_a_lost_membership_is_said_and_its_answers_are_taken_away(page, project,
     assert (row["choice"], row["rationale"]) == ("2", "my reason")
 
 
+@pytest.mark.slow
 def test_kept_answers_are_taken_away_from_the_page_that_is_not_there(page, project, ana):
     project.memberships.filter(user=ana).delete()
     press(page, "2")
@@ -300,6 +324,7 @@ def test_a_deactivated_person_is_told_so(page, project, ana):
     expect(page.locator(PANEL)).to_contain_text("deactivated")
 
 
+@pytest.mark.slow
 def test_answers_go_on_by_themselves_after_a_sign_in_in_another_tab(page, context, address):
     context.clear_cookies()
     press(page, "6")
@@ -333,7 +358,7 @@ REFUSED = (
 )
 
 
-@pytest.mark.parametrize("storage", [FULL, REFUSED])
+@cases("storage", [FULL, REFUSED])
 def test_without_storage_a_card_leaves_when_its_answer_is_stored(page, context, storage):
     context.add_init_script(storage)
     reload(page)
@@ -346,7 +371,7 @@ def test_without_storage_a_card_leaves_when_its_answer_is_stored(page, context, 
     assert choices() == "27"
 
 
-@pytest.mark.parametrize("storage", [FULL, REFUSED])
+@cases("storage", [FULL, REFUSED])
 def test_without_storage_and_server_a_card_stays_and_says_so(page, context, storage):
     context.add_init_script(storage)
     reload(page)
@@ -367,6 +392,7 @@ def test_without_storage_and_server_a_card_stays_and_says_so(page, context, stor
     assert assignment(page) != first
 
 
+@pytest.mark.slow
 def test_without_storage_a_refused_answer_can_be_mended(page, context):
     context.add_init_script(FULL)
     reload(page)
@@ -379,6 +405,7 @@ def test_without_storage_a_refused_answer_can_be_mended(page, context):
     assert choices() == "5"
 
 
+@pytest.mark.slow
 def test_offline_and_out_of_pairs_the_page_says_what_it_keeps(page, context):
     context.set_offline(True)
     press(page, "2267")
@@ -423,6 +450,7 @@ def write(page, words):
     return sent.value.status
 
 
+@pytest.mark.slow
 def test_a_slow_clock_goes_on_with_what_another_device_wrote(page, slow_device, address):
     page.clock.install()
     press(page, "w")
@@ -452,6 +480,7 @@ def test_words_of_two_devices_are_both_shown(page, slow_device):
     assert Label.objects.get().rationale == "from the phone\n\nfrom the desk"
 
 
+@pytest.mark.slow
 def test_an_answer_that_another_device_gave_too_is_told(page, slow_device):
     assert assignment(page) == assignment(slow_device)
     press(page, "2")
@@ -461,7 +490,7 @@ def test_an_answer_that_another_device_gave_too_is_told(page, slow_device):
     assert choices() == "6"
 
 
-@pytest.mark.parametrize("last", ["label", "skip", "flag"])
+@cases("last", ["label", "skip", "flag"])
 def test_undo_takes_back_the_last_thing_done(page, last):
     first = assignment(page)
     press(page, "2")
@@ -487,6 +516,7 @@ def test_undo_takes_back_the_last_thing_done(page, last):
     assert (assignment(page), choices()) == (first, "")
 
 
+@pytest.mark.slow
 def test_undo_after_a_reload_takes_back_a_skip_that_came_last(page):
     press(page, "2")
     second = assignment(page)
@@ -507,7 +537,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
+@cases("broken", BROKEN)
 def test_whatever_a_storage_refuses_every_answer_is_stored_once(page, context, broken):
     names = json.dumps(BROKEN[broken])
     throws = "Storage.prototype[name] = () => { throw new DOMException('no') }"
@@ -521,6 +551,7 @@ def test_whatever_a_storage_refuses_every_answer_is_stored_once(page, context, b
     assert choices() == "236"
 
 
+@pytest.mark.slow
 def test_a_storage_that_becomes_full_keeps_what_it_had(page, context):
     context.set_offline(True)
     paste(page, "precious")
@@ -534,6 +565,7 @@ def test_a_storage_that_becomes_full_keeps_what_it_had(page, context):
     assert [fields["rationale"] for fields in unsent(page)] == ["precious"]
 
 
+@pytest.mark.slow
 def test_a_storage_that_another_tab_clears_loses_no_answer(page, context, address):
     other = context.new_page()
     other.goto(address)
@@ -547,6 +579,7 @@ def test_a_storage_that_another_tab_clears_loses_no_answer(page, context, addres
     assert choices() == "23"
 
 
+@pytest.mark.slow
 def test_what_undo_takes_back_from_a_refusal_survives_a_reload(page, context):
     answered_by(context, 413)
     paste(page, "precious")
@@ -557,6 +590,7 @@ def test_what_undo_takes_back_from_a_refusal_survives_a_reload(page, context):
     expect(page.locator("#rationale")).to_have_value("precious")
 
 
+@pytest.mark.slow
 def test_mending_goes_on_with_the_newest_words(page, context):
     answered_by(context, 413)
     paste(page, "precious")
@@ -576,6 +610,7 @@ def drafted(page, words):
     return Assignment.objects.get(pk=assignment(page)).draft["rationale"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", [FULL, "localStorage.clear()"])
 def test_drafts_go_on_whatever_becomes_of_the_storage(page, between):
     press(page, "w")
@@ -584,6 +619,7 @@ def test_drafts_go_on_whatever_becomes_of_the_storage(page, between):
     assert drafted(page, ", more") == "first, more"
 
 
+@pytest.mark.slow
 def test_words_shown_beside_an_answer_come_back_with_its_undo(page, slow_device):
     page.clock.install()
     press(page, "w")
@@ -599,6 +635,7 @@ def test_words_shown_beside_an_answer_come_back_with_its_undo(page, slow_device)
     expect(slow_device.locator("#other")).to_contain_text("from the desk")
 
 
+@pytest.mark.slow
 def test_flags_of_another_device_are_taken_over(page, slow_device):
     page.clock.install()
     page.locator("#flags summary").click()
@@ -616,6 +653,7 @@ def test_flags_of_another_device_are_taken_over(page, slow_device):
     assert sorted(Label.objects.get().flags) == ["false", "harmful"]
 
 
+@pytest.mark.slow
 def test_another_tab_never_replaces_words_in_the_box(page, context, address):
     second = context.new_page()
     second.goto(address)
@@ -628,6 +666,7 @@ def test_another_tab_never_replaces_words_in_the_box(page, context, address):
     expect(page.locator("#rationale")).to_have_value("from A")
 
 
+@pytest.mark.slow
 def test_words_added_while_an_answer_is_stored_keep_the_pair(page, context):
     context.add_init_script(FULL)
     reload(page)
@@ -647,7 +686,7 @@ def test_words_added_while_an_answer_is_stored_keep_the_pair(page, context):
     assert Label.objects.current().get().rationale == "first and a second thought"
 
 
-@pytest.mark.parametrize("left", ["5", '"abc"', "true", '{"fields": "x"}', "{", "[]"])
+@cases("left", ["5", '"abc"', "true", '{"fields": "x"}', "{", "[]"], quick=["{"])
 def test_what_cannot_be_read_in_the_storage_stops_nothing(page, left, ana, project):
     place = f"attune:{ana.pk}:/p/{project.pk}/label/:000000000000001:1"
     draft = f"attune:draft:{ana.pk}:/p/{project.pk}/label/:{assignment(page)}"
@@ -660,7 +699,7 @@ def test_what_cannot_be_read_in_the_storage_stops_nothing(page, left, ana, proje
     assert choices() == "2"
 
 
-@pytest.mark.parametrize("kept", ["JSON.stringify({ fields })", "JSON.stringify(fields)"])
+@cases("kept", ["JSON.stringify({ fields })", "JSON.stringify(fields)"])
 def test_answers_that_a_version_before_kept_in_this_browser_are_stored(page, kept):
     """When every task was a pair, an answer was a choice among its other fields."""
     page.evaluate(
@@ -679,6 +718,7 @@ def test_answers_that_a_version_before_kept_in_this_browser_are_stored(page, kep
     assert (label.answer, label.rationale, label.flags) == ({"choice": 6}, "of before", ["false"])
 
 
+@pytest.mark.slow
 def test_undo_twice_after_a_reload_takes_back_two_unsent_answers(page, context):
     answered_by(context, 503)
     press(page, "23")
@@ -692,6 +732,7 @@ def test_undo_twice_after_a_reload_takes_back_two_unsent_answers(page, context):
     assert choices() == ""
 
 
+@pytest.mark.slow
 def test_undo_in_a_second_tab_takes_back_what_was_done_last(page, context, address):
     press(page, "2")
     saved(page)
@@ -705,6 +746,7 @@ def test_undo_in_a_second_tab_takes_back_what_was_done_last(page, context, addre
     assert choices() == "2"
 
 
+@pytest.mark.slow
 def test_a_flag_set_before_a_reload_is_what_undo_takes_back(page):
     press(page, "2")
     press(page, "f")
@@ -717,13 +759,14 @@ def test_a_flag_set_before_a_reload_is_what_undo_takes_back(page):
     assert choices() == "2"
 
 
-@pytest.mark.parametrize("error", [{"code": 7}, None, 5, ""])
+@cases("error", [{"code": 7}, None, 5, ""])
 def test_a_foreign_reason_is_said_in_our_words(page, context, error):
     answered_by(context, 418, json={"error": error}, body=None)
     press(page, "2")
     told(page, "The server did not accept it (418).")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_asked_again(page, context):
     page.clock.install()
     reload(page)

@@ -11,6 +11,7 @@ from tests.browser.test_labeling import address, ana, press, saved, shown
 from tests.browser.test_task_kinds import fits
 from tests.browser.test_toy_tasks import opened
 from tests.factories import a_prompt
+from tests.webapp.labeling.test_conversations import come
 from tests.words import WORDS
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
@@ -18,7 +19,7 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job, State
 from webapp.labeling import conversations
 from webapp.labeling.exchanges import Exchange
-from webapp.labeling.models import Completion, Label
+from webapp.labeling.models import Assignment, Completion, Label
 from webapp.labeling.services import Ask, create_tasks
 from webapp.operations.stack import worker_command
 from webapp.projects.services import save_composition
@@ -81,6 +82,23 @@ def told(page, words):
     expect(page.locator("fieldset:not([hidden]) [data-told]")).to_contain_text(words)
 
 
+def test_one_of_two_answers_is_chosen_by_a_key_and_answered(page):
+    state(page, "begin")
+    press(page, ["Enter"])
+    state(page, "waiting")
+    held = Assignment.objects.get()
+    come(held, "Well.", "Hm.")
+    state(page, "choosing")
+    press(page, "2")
+    state(page, "chosen")
+    page.keyboard.type("And then?")
+    press(page, ["Control+Enter"])
+    state(page, "waiting")
+    assert held.exchanges.first().choice == 6
+    assert held.exchanges.last().prompt.messages[-1]["content"] == "And then?"
+
+
+@pytest.mark.slow
 def test_a_conversation_is_led_by_keys_and_outlives_its_worker(live, stack, project, models, page):
     begin_and_lose_the_worker(page, live, stack)
     said = page.locator("#conversing")

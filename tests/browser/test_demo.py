@@ -116,6 +116,7 @@ def machine(stack, trainers):
     return stack.forked_trainers(trainers).broker().worker().tend().web()
 
 
+@pytest.mark.slow
 def test_a_newcomer_sees_each_step_become_done_and_labels_beside_the_simulated_people(
     small, machine, context
 ):

@@ -64,6 +64,7 @@ def exported(page, title, into):
     return into / Path(download.value.suggested_filename).stem
 
 
+@pytest.mark.slow
 def test_an_export_is_chosen_by_what_it_leaves_out_and_fetched(page, machine, lab, tmp_path):
     some_labels(some_tasks(lab, 3))
     freeze_snapshot(lab)
@@ -85,6 +86,7 @@ def test_an_export_is_chosen_by_what_it_leaves_out_and_fetched(page, machine, la
     assert len(lines) == 3
 
 
+@pytest.mark.slow
 def test_a_file_is_mended_looked_at_and_taken_in(page, machine, lab, tmp_path):
     file = tmp_path / "prompts.jsonl"
     file.write_text('"Why is the sky blue?"\n{\n')
@@ -106,6 +108,7 @@ def test_a_file_is_mended_looked_at_and_taken_in(page, machine, lab, tmp_path):
     assert lab.prompts.count() == 2
 
 
+@pytest.mark.slow
 def test_a_teams_own_answers_are_labelled_and_bad_rows_left_out(page, machine, lab, tmp_path):
     file = tmp_path / "answers.csv"
     rows = [f"Why {number}?,First {number}.,Second {number}.,us" for number in range(12)]
@@ -132,6 +135,7 @@ def test_a_teams_own_answers_are_labelled_and_bad_rows_left_out(page, machine, l
     assert set(lab.tasks.values_list("need", flat=True)) == {2}
 
 
+@pytest.mark.slow
 def test_a_job_outlives_its_worker(page, machine, lab, tmp_path):
     """The worker is away when the job is asked for; tend tells the next one."""
     machine.kill("worker-short")

@@ -94,6 +94,7 @@ def test_digits_go_from_scale_to_scale_and_the_last_one_sends(page, project):
     ]
 
 
+@pytest.mark.slow
 def test_without_scripts_every_form_is_a_plain_one(project, chromium, address, ana):
     for kind, size in (("rate", 2), ("thumbs", 1), ("demonstrate", 0)):
         tasks_of(project, kind, size=size)
@@ -135,6 +136,7 @@ def test_a_reason_that_is_asked_for_comes_before_the_answer(page, project):
     expect(shown(page)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_form_is_composed_on_its_page(project, context, browser_page, address, researcher):
     site = address.split("/p/")[0]
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(researcher), "url": site}

@@ -1,5 +1,7 @@
 """Keys by their character, else by their place; each person's own; none at all for who wants none."""
 
+from itertools import product
+
 import pytest
 from playwright.sync_api import expect
 
@@ -54,11 +56,10 @@ def actions(page, events):
     return page.evaluate(ACTION_OF, events)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_shortcut_works_on_every_layout(page, layout):
+def test_every_shortcut_works_on_every_layout(page):
     """Where the character is on the keyboard it decides, elsewhere the place of the Latin letter."""
-    said = letters(layout)
-    for capital in (False, True):
+    for layout, capital in product(LAYOUTS, (False, True)):
+        said = letters(layout)
         keys = {
             code: key.upper() if capital and len(key) == 1 else key for code, key in said.items()
         }
@@ -132,6 +133,7 @@ def test_a_lone_cyrillic_letter_undoes(page):
     assert assignment(page) == first
 
 
+@pytest.mark.slow
 def test_the_reasons_of_a_skip_count_by_place_too(page):
     first = assignment(page)
     tap(page, "KeyX", "ч")
@@ -187,6 +189,7 @@ def test_two_actions_cannot_have_one_key(keys_page):
     expect(keys_page.get_by_text("x already does something else.")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_keys_can_be_switched_off_for_one_person(keys_page):
     keys_page.get_by_label("No single keys").check()
     save(keys_page)

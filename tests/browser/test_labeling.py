@@ -7,6 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from tests.cases import cases
 from tests.factories import a_user, some_tasks
 from tests.webapp.addresses import session_of
 from tests.webapp.labeling.acts import overdue
@@ -75,6 +76,7 @@ def choices():
     return "".join(str(label.said.choice) for label in Label.objects.current().order_by("pk"))
 
 
+@pytest.mark.slow
 def test_twenty_pairs_are_labelled_by_keyboard_alone(page, context, address):
     context.clear_cookies()
     page.goto(address)
@@ -99,6 +101,7 @@ def test_undo_by_key_brings_the_same_pair_back_at_once(page):
     assert Label.objects.filter(retracted=True).count() == 2
 
 
+@pytest.mark.slow
 def test_the_last_answer_can_be_undone_when_nothing_is_left(page):
     press(page, "4" * 20)
     expect(page.get_by_text("Nothing to label now")).to_be_visible()
@@ -150,6 +153,7 @@ def test_undo_after_a_reload_takes_back_the_last_answer(page):
     assert choices() == ""
 
 
+@pytest.mark.slow
 def test_the_next_pair_is_visible_within_a_tenth_of_a_second(page):
     page.evaluate(MEASURE)
     for _ in range(15):
@@ -272,8 +276,8 @@ def test_a_phone_shows_both_answers_and_the_scale_without_sideways_scroll(page):
     assert choices() == "7"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@cases("scheme", ["light", "dark"])
+@cases("width", [1280, 360])
 def test_the_page_is_accessible(page, width, scheme):
     page.set_viewport_size({"width": width, "height": 740})
     page.emulate_media(color_scheme=scheme)

@@ -14,6 +14,7 @@ from tests.browser.test_labeling import (
     saved,
     sign_in,
 )
+from tests.cases import cases
 from tests.factories import a_user, some_tasks
 from tests.webapp.labeling.acts import overdue
 from webapp.accounts.roles import Role
@@ -87,6 +88,7 @@ def test_a_draft_reaches_the_server_after_a_pause(page):
     assert draft["rationale"] == WORDS
 
 
+@pytest.mark.slow
 def test_a_draft_of_words_and_flags_is_there_in_another_browser(page, chromium, address):
     fold(page, "flags")
     flag(page).check()
@@ -107,6 +109,7 @@ def test_a_draft_is_sent_when_the_page_is_left_before_the_pause(page, address):
     assert Assignment.objects.get(pk=first).draft["rationale"] == WORDS
 
 
+@pytest.mark.slow
 def test_a_draft_survives_a_lease_that_ran_out_and_came_back(page, project):
     first = assignment(page)
     kept(page, lambda: write(page))
@@ -119,6 +122,7 @@ def test_a_draft_survives_a_lease_that_ran_out_and_came_back(page, project):
     assert Assignment.objects.get(pk=first).draft["rationale"] == WORDS
 
 
+@pytest.mark.slow
 def test_a_draft_written_offline_survives_a_reload(page, context):
     context.set_offline(True)
     write(page)
@@ -128,6 +132,7 @@ def test_a_draft_written_offline_survives_a_reload(page, context):
     expect(reason(page)).to_have_value(WORDS)
 
 
+@pytest.mark.slow
 def test_a_draft_waits_while_an_undone_pair_is_in_front_of_it(page):
     press(page, "2")
     kept(page, lambda: write(page))
@@ -137,6 +142,7 @@ def test_a_draft_waits_while_an_undone_pair_is_in_front_of_it(page):
     expect(reason(page)).to_have_value(WORDS)
 
 
+@pytest.mark.slow
 def test_undo_after_a_reload_brings_the_words_back(page):
     write(page)
     press(page, ["Escape", "5"])
@@ -189,6 +195,7 @@ def test_a_second_tab_is_told_and_moved_on(page, context, address):
     assert Label.objects.filter(superseded=True).count() == 0
 
 
+@pytest.mark.slow
 def test_two_tabs_finish_the_queue_together(page, context, address):
     second = context.new_page()
     second.goto(address)
@@ -203,7 +210,7 @@ def test_two_tabs_finish_the_queue_together(page, context, address):
     assert Task.objects.filter(done=1).count() == 20
 
 
-@pytest.mark.parametrize("where", ["this tab", "another tab"])
+@cases("where", ["this tab", "another tab"])
 def test_a_page_made_before_an_answer_was_stored_does_not_ask_for_it_again(
     page, context, address, where
 ):
@@ -244,6 +251,7 @@ def test_words_in_one_tab_show_up_in_the_other(page, context, address):
     expect(reason(second)).to_have_value(WORDS)
 
 
+@pytest.mark.slow
 def test_half_a_minute_without_a_server_loses_nothing(page, context, address):
     page.clock.install()
     page.reload()
@@ -286,6 +294,7 @@ def test_without_scripts_a_pair_is_answered_with_words_and_flags(project, plain)
     assert (label.said.choice, label.rationale, label.flags) == (6, WORDS, ["off_topic"])
 
 
+@pytest.mark.slow
 def test_without_scripts_an_answer_is_undone_with_its_words(project, plain):
     some_tasks(project, 1)
     plain.reload()
@@ -297,6 +306,7 @@ def test_without_scripts_an_answer_is_undone_with_its_words(project, plain):
     assert choices() == ""
 
 
+@pytest.mark.slow
 def test_without_scripts_a_pair_is_skipped_with_a_reason(project, plain):
     some_tasks(project, 1)
     plain.reload()

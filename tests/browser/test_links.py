@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import CHROMIUM
 from tests.browser.test_texts import ana, open_page, shown
+from tests.cases import cases
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["ana", "open_page"]  # fixtures
@@ -25,7 +26,7 @@ def context(every_site):
     context.close()
 
 
-@pytest.mark.parametrize("how", ["click", "Enter"])
+@cases("how", ["click", "Enter"])
 def test_a_link_opens_apart_and_tells_nobody_where_it_was(open_page, context, how):
     asked = []
     context.route("https://e.org/**", lambda route: route.fulfill(body="elsewhere"))
@@ -49,6 +50,7 @@ def test_a_link_opens_apart_and_tells_nobody_where_it_was(open_page, context, ho
     assert not any("referer" in headers for headers in sent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "press", [{"button": "middle"}, {"modifiers": ["Control"]}, {"modifiers": ["Shift"]}]
 )

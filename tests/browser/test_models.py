@@ -85,6 +85,7 @@ def test_an_uploaded_model_goes_through_a_whole_round(stack, lab, page, archive)
     assert {"policy", "reference", "backbone"} <= set(roles)
 
 
+@pytest.mark.slow
 def test_a_model_that_brings_code_is_refused_on_its_page(stack, lab, page, archive):
     folder = archive.with_suffix("")
     (folder / "modeling_mine.py").write_text("import os")

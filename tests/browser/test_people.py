@@ -1,19 +1,17 @@
 """People as an admin meets them: invited, let in again, turned away; and the pages they see."""
 
-from pathlib import Path
-
 import pytest
 from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from tests.browser.test_rounds import violations
 from tests.factories import a_user
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.people.links import invite, reset_link
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 PASSWORD = "long-enough-to-type"  # of a test
 
 
@@ -57,6 +55,7 @@ def test_an_invited_person_joins_by_the_link_an_admin_made(members, elsewhere, p
     members.get_by_role("button", name="Make an invitation link").click()
     link = members.locator(".secret").inner_text()
     expect(members.get_by_role("cell", name="The new one", exact=True)).to_be_visible()
+    assert violations(members) == []
     elsewhere.goto(link)
     choose(elsewhere, ("Username", "mia"), ("Password", PASSWORD))
     elsewhere.get_by_label("Password confirmation").fill(PASSWORD)
@@ -92,6 +91,7 @@ def pages(live_server, project, ada, ana):
     return [live_server.url + path for path in [*paths, spent, reverse("account_reset_password")]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_the_pages_of_people_are_accessible(
@@ -102,11 +102,7 @@ def test_the_pages_of_people_are_accessible(
             page.set_viewport_size({"width": width, "height": 740})
             page.emulate_media(color_scheme=scheme)
             page.goto(url)
-            page.evaluate(AXE.read_text())
-            found = page.evaluate(
-                "axe.run().then(({violations}) => violations.map((each) => each.id))"
-            )
-            assert (url, found) == (url, [])
+            assert (url, violations(page)) == (url, [])
             assert page.evaluate("document.documentElement.scrollWidth") == width
 
 

@@ -64,6 +64,7 @@ def chosen_by_chance(task, scores):
     ChosenTask.objects.create(task=task, allocation=made, chosen_by="control", **told)
 
 
+@pytest.mark.slow
 def test_a_disagreement_is_found_settled_and_used_as_a_check(
     live_server, rita, project, disputed, var
 ):

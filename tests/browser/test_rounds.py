@@ -76,6 +76,7 @@ def fill(page, values):
         page.locator(f"[name={name}]").fill(str(value))
 
 
+@pytest.mark.slow
 def test_a_researcher_launches_a_round_and_watches_it_to_its_results(machine, lab, signed_in):
     starter = a_run(lab, "pretrain", STARTER, name="Starter")
     machine.until(is_over(starter))

@@ -5,10 +5,15 @@ from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from tests.browser.test_rounds import violations
 from tests.factories import a_run, a_user, run_at
 from webapp.runs.models import Run, RunMetric, State
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+# A page asks again as often as it says, by a clock that goes ten times as fast.
+HURRIED = """const { setTimeout } = window;
+window.setTimeout = (act, ms, ...more) => setTimeout(act, ms / 10, ...more);"""
 
 
 @pytest.fixture
@@ -23,6 +28,7 @@ def page(live_server, project, client, context, browser_page, running):
     name = settings.SESSION_COOKIE_NAME
     cookie = {"name": name, "value": client.cookies[name].value, "url": live_server.url}
     context.add_cookies([cookie])
+    browser_page.add_init_script(HURRIED)
     browser_page.goto(live_server.url + reverse("runs:detail", args=[project.pk, running.pk]))
     return browser_page
 
@@ -47,6 +53,7 @@ def test_a_curve_grows_while_the_run_works(page, running):
     expect(page.locator("figure[data-key=loss] .u-value").nth(1)).to_have_text("7.85e-5")
 
 
+@pytest.mark.slow
 def test_the_bar_of_a_phase_moves_while_it_lasts(page, running):
     counted = {"phase": "measuring", "phase_total": 256.0, "phase_unit": "completions"}
     run_at(running, **counted, phase_done=64.0, phase_seconds=10.0)
@@ -59,6 +66,7 @@ def test_the_bar_of_a_phase_moves_while_it_lasts(page, running):
     expect(bar).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_again_draws_its_curve_anew(page, running):
     report(running, 2, 2.0)
     expect(rows(page)).to_have_count(2)
@@ -67,6 +75,7 @@ def test_a_run_that_begins_again_draws_its_curve_anew(page, running):
     expect(rows(page)).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_population_draws_a_curve_of_every_agent(page, running):
     Run.objects.filter(pk=running.pk).update(kind="population")
     for agent, value in (("reverse_kl", 0.5), ("le_cam", 0.25)):
@@ -89,6 +98,7 @@ def test_the_page_comes_to_rest_when_the_run_is_over(page, running):
     run_at(running, state=State.SUCCEEDED, summary={"loss": 3.0})
     expect(page.get_by_role("heading", name="Result")).to_be_visible()
     assert page.locator("[hx-trigger]").count() == 0
+    assert violations(page) == []
 
 
 def polled(page, running):
@@ -104,6 +114,7 @@ def test_a_refresh_leaves_the_keyboard_where_it_is(page, running):
     expect(page.locator("#act-cancel")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, project, running):
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(live_server.url + reverse("runs:list", args=[project.pk]))
@@ -113,6 +124,7 @@ def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, projec
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.slow
 def test_a_page_says_in_the_servers_words_why_it_may_be_old(page, running):
     away = {"error": "The database cannot be reached just now.", "kind": "database_away"}
     page.route("**/runs/*/", lambda route: route.fulfill(status=503, json=away))

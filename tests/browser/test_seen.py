@@ -14,6 +14,7 @@ from tests.browser.test_labeling import (
     saved,
     shown,
 )
+from tests.cases import cases
 from webapp.labeling.models import Completion, Label
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -88,6 +89,7 @@ def test_a_project_asks_for_a_look_of_300_ms_by_default(reader):
     assert unsent_or_stored(reader) == "24"
 
 
+@pytest.mark.slow
 def test_a_press_that_came_too_early_is_not_carried_over(reader):
     press(reader, "23")
     too_quick(reader)
@@ -97,6 +99,7 @@ def test_a_press_that_came_too_early_is_not_carried_over(reader):
     assert unsent_or_stored(reader) == "2"
 
 
+@pytest.mark.slow
 def test_three_taps_at_once_answer_one_pair(reader):
     better(reader).evaluate("(button) => { for (let i = 0; i < 3; i++) button.click() }")
     too_quick(reader)
@@ -109,7 +112,7 @@ def test_the_second_click_of_a_double_click_never_answers(page):
     assert unsent_or_stored(page) == "2"
 
 
-@pytest.mark.parametrize("key", ["Enter", "2"])
+@cases("key", ["Enter", "2"])
 def test_a_held_key_answers_once(page, key):
     better(page).focus()
     for _ in range(5):
@@ -130,6 +133,7 @@ def test_time_while_the_page_is_hidden_is_no_look(reader):
     assert unsent_or_stored(reader) == "24"
 
 
+@pytest.mark.slow
 def test_looks_at_a_pair_add_up(reader):
     press(reader, "2")
     second = assignment(reader)
@@ -142,11 +146,13 @@ def test_looks_at_a_pair_add_up(reader):
     assert unsent_or_stored(reader) == "56"
 
 
+@pytest.mark.slow
 def test_a_pair_that_undo_brings_back_counts_at_once(reader):
     press(reader, "2u7")
     assert unsent_or_stored(reader) == "7"
 
 
+@pytest.mark.slow
 def test_a_pair_that_was_read_before_a_reload_counts_at_once(reader):
     press(reader, "2")
     look(reader)
@@ -156,6 +162,7 @@ def test_a_pair_that_was_read_before_a_reload_counts_at_once(reader):
     assert unsent_or_stored(reader) == "23"
 
 
+@pytest.mark.slow
 def test_the_time_is_stored_whatever_it_is(reader):
     press(reader, "2")
     look(reader, 4321)
@@ -180,6 +187,7 @@ def test_on_a_phone_b_must_have_been_seen(reader):
     assert unsent_or_stored(reader) == "23"
 
 
+@pytest.mark.slow
 def test_in_a_low_window_b_must_have_been_scrolled_to(reader):
     Completion.objects.update(text=LONG)
     reader.reload()
@@ -198,6 +206,7 @@ def test_in_a_low_window_b_must_have_been_scrolled_to(reader):
     assert unsent_or_stored(reader) == "24"
 
 
+@pytest.mark.slow
 def test_a_press_that_was_too_quick_is_not_the_last_choice(reader):
     press(reader, "27")
     too_quick(reader)
@@ -208,7 +217,7 @@ def test_a_press_that_was_too_quick_is_not_the_last_choice(reader):
     assert unsent_or_stored(reader) == "22"
 
 
-@pytest.mark.parametrize("left", ["{}", "5", '"x"', '{"shown": "a"}', "{"])
+@cases("left", ["{}", "5", '"x"', '{"shown": "a"}', "{"])
 def test_nonsense_about_an_earlier_look_stops_nothing(reader, left):
     key = f"attune:seen:{assignment(reader)}"
     reader.evaluate("([key, text]) => { sessionStorage[key] = text }", [key, left])
@@ -232,9 +241,7 @@ SEEN = """() => [...document.querySelectorAll("article:not([hidden]) [data-side]
 })"""
 
 
-@pytest.mark.parametrize(
-    "size", [(360, 740), (360, 640), (360, 560), (1366, 625), (1280, 540), (640, 360)]
-)
+@cases("size", [(360, 740), (360, 640), (360, 560), (1366, 625), (1280, 540), (640, 360)])
 def test_no_pair_counts_as_seen_while_an_answer_has_no_line_on_the_screen(
     page, project, address, size
 ):

@@ -43,6 +43,7 @@ def violations(page):
     return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
 
 
+@pytest.mark.slow
 def test_some_labels_are_counted_frozen_and_compared_and_a_person_is_erased(page, lab):
     ana = a_user(lab, Role.ANNOTATOR, username="ana")
     some_labels(some_tasks(lab, 3))

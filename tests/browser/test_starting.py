@@ -13,6 +13,7 @@ from alignment.kinds.prefer.settings import PreferConfig
 from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
+from tests.cases import cases
 from tests.factories import (
     a_completion,
     a_label,
@@ -42,6 +43,8 @@ KNOWN_WORDS = ("day", "night", "sun", "rain")  # that the tiny model knows
 LEARNED = ("sun", "moon", "bird", "river", "stone", "light")
 KEY_NUMBERS = ("nll", "accuracy", "win_rate", "reward_gain", "kl_reference")
 AMONG = {"train": 20, "validation": 10, "test": 8}  # prompts
+
+EACH_KIND = cases("kinds", [["prefer"], list(offered())], ids=["one", "all"])
 
 
 def visit(page, url, project, kind, more=""):
@@ -102,10 +105,11 @@ def test_what_is_changed_before_the_scripts_are_there_counts(live_server, stocke
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_form_that_nobody_changed_asks_for_nothing(live_server, stocked, visitor):
+@EACH_KIND
+def test_a_form_that_nobody_changed_asks_for_nothing(live_server, stocked, visitor, kinds):
     page, asked = visitor.new_page(), []
     page.on("request", lambda request: asked.append(request.method))
-    for kind in offered():
+    for kind in kinds:
         visit(page, live_server.url, stocked, kind)
         page.wait_for_load_state("networkidle")
     assert set(asked) == {"GET"}
@@ -125,11 +129,12 @@ def test_without_javascript_every_setting_is_there_and_the_run_starts(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_pages_that_start_runs_are_open_to_everybody(live_server, stocked, visitor):
+@EACH_KIND
+def test_the_pages_that_start_runs_are_open_to_everybody(live_server, stocked, visitor, kinds):
     page = visitor.new_page()
     page.goto(live_server.url + reverse("runs:choose", args=[stocked.pk]))
     found = {"choose": violations(page)}
-    for kind in offered():
+    for kind in kinds:
         visit(page, live_server.url, stocked, kind)
         unfold(page)
         found[kind] = violations(page)

@@ -63,6 +63,7 @@ def choose(page, choices):
         page.get_by_label(label).select_option(choice)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_six_trials_is_started_from_a_run_s_form_and_watched(machine, lab, form):
     page = form
     choose(page, {"Setting 1": "Rate", "Setting 2": "Side", "Method": "Grid: every combination"})
@@ -86,6 +87,7 @@ def test_a_sweep_of_six_trials_is_started_from_a_run_s_form_and_watched(machine,
     assert violations(page) == []
 
 
+@pytest.mark.slow
 def test_asha_stops_trials_early_and_survives_dead_programs(machine, lab):
     """Worker and tend are killed on the way: no trial comes twice, none is lost."""
     search = {"method": "asha", "first_rung": 3, "reduction": 3, "trials": 9, "at_once": 2}

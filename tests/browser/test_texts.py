@@ -7,6 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from tests.cases import cases
 from tests.factories import a_user, some_tasks
 from tests.webapp.addresses import session_of
 from tests.webapp.rendering.oracle import unshown
@@ -117,7 +118,7 @@ def test_earlier_turns_are_shown_and_one_key_folds_them_for_the_session(open_pag
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("long", [{0, 1, 2, 3}, {3}, {2}, set()])
+@cases("long", [{0, 1, 2, 3}, {3}, {2}, set()])
 def test_the_last_turn_and_both_answers_are_there_whatever_is_long(open_page, width, long):
     turns = [
         turn | {"content": turn["content"] * (60 if n in long else 1)}
@@ -135,8 +136,8 @@ def test_the_last_turn_and_both_answers_are_there_whatever_is_long(open_page, wi
         assert box["y"] + box["height"] < page.locator("#dock").bounding_box()["y"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@cases("scheme", ["light", "dark"])
+@cases("width", [1280, 360])
 def test_rich_texts_are_accessible(open_page, width, scheme):
     page = open_page(RICH, "a\u202eb and [x](https://google.com@evil.org)", turns=TURNS)
     page.set_viewport_size({"width": width, "height": 740})
@@ -150,6 +151,7 @@ def test_rich_texts_are_accessible(open_page, width, scheme):
         page.keyboard.press("r")
 
 
+@pytest.mark.slow
 def test_a_browser_reads_the_pages_as_the_proof_does(open_page):
     texts = [made_up(seed) for seed in range(80)]
     page = open_page("a", "b")

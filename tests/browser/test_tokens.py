@@ -23,6 +23,7 @@ def faults(page):
     return found + ["off screen"] * wide
 
 
+@pytest.mark.slow
 def test_a_token_is_made_used_and_revoked_at_any_width(
     live_server, project, client, context, browser_page
 ):

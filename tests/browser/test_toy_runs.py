@@ -49,6 +49,7 @@ def lab(transactional_db, tmp_path, monkeypatch):
     return lab
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.stack
 def test_its_form_opens_its_run_runs_and_its_results_show(machine, lab, context, browser_page):

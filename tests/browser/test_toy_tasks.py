@@ -34,6 +34,7 @@ def opened(page, context, address, person):
     return page
 
 
+@pytest.mark.slow
 def test_it_is_labelled_frozen_and_learned_from(
     best, project, context, browser_page, address, ana, tmp_path
 ):
@@ -98,6 +99,7 @@ def writing(page):
     return page.locator("[data-kind=write] [name=text]")
 
 
+@pytest.mark.slow
 def test_what_is_being_written_survives_a_reload_and_comes_to_another_browser(
     asked, context, browser_page, chromium, address, ana
 ):
@@ -116,6 +118,7 @@ def test_what_is_being_written_survives_a_reload_and_comes_to_another_browser(
     elsewhere.close()
 
 
+@pytest.mark.slow
 def test_undo_after_a_reload_brings_what_was_written_back(
     asked, context, browser_page, address, ana
 ):
@@ -144,6 +147,7 @@ def test_ctrl_enter_sends_what_is_written_now(asked, context, browser_page, addr
     assert [label.answer["text"] for label in Label.objects.order_by("pk")] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_words_of_two_browsers_are_both_shown(asked, context, browser_page, chromium, address, ana):
     page = opened(browser_page, context, address, ana)
     elsewhere = chromium.new_context()

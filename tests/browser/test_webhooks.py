@@ -26,6 +26,7 @@ def look(page, name):
     return found
 
 
+@pytest.mark.slow
 def test_a_webhook_is_made_tried_and_told_of_in_the_audit_log(
     live_server, project, client, context, browser_page
 ):

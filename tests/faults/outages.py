@@ -304,22 +304,25 @@ def failed(figures: dict[str, Any]) -> list[str]:
 
 
 def wrong_clocks(stack: Stack, clock: float) -> dict[str, Any]:
-    """Programs whose clocks are wrong; SQLite's own clock is that of whoever asks, so only a worker there."""
+    """Programs whose clocks are wrong.
+
+    SQLite's own clock is that of whoever asks, and so of one machine (docs/operations.md): only a worker that is ahead
+    can be told there. The leases of one that is behind are over for all others.
+    """
     project, found = Project.objects.get(), {}
-    machines = (
-        {"worker": 90.0, "tend": 660.0, "web": 660.0}
-        if connection.vendor == "postgresql"
-        else {"worker": 90.0}
-    )
+    wrong = [("worker", 90.0)]
+    if connection.vendor == "postgresql":
+        seconds = {"worker": 90.0, "tend": 660.0, "web": 660.0}
+        wrong = [(name, way * by) for name, by in seconds.items() for way in (1, -1)]
     usual = clocks.apart(clock).programs
-    for program, sign in [(name, way) for name in machines for way in (1, -1)]:
+    for program, by in wrong:
         stack.kill(program)
-        stack.more = clocks.ahead(usual + sign * machines[program])
+        stack.more = clocks.ahead(usual + by)
         getattr(stack, program)()
         stack.more = clocks.ahead(usual)
         run, begun = a_run(project, seed=SLOW, priority=1), time.monotonic()
         done = until(lambda run=run: again(run).state == "succeeded", 2 * GOES_ON_IN)
-        name = f"{program} {sign * machines[program]:+.0f} s"
+        name = f"{program} {by:+.0f} s"
         found[name] = round(time.monotonic() - begun, 1) if done else None
         print(name, found[name], flush=True)
         stack.kill(program)

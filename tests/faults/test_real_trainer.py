@@ -39,6 +39,7 @@ def test_a_whole_chain_leaves_a_model_scores_and_tasks(machine, lab, tmp_path):
     assert 0 < Task.objects.count() <= 5
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_no_weight(machine, lab, tmp_path):
     models = stored_models(lab, tmp_path)
     settings = ALIGN | {"steps": 30, "checkpoint_every": 5}

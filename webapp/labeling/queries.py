@@ -16,7 +16,7 @@ from webapp.projects.models import Project, Prompt
 from webapp.site.clock import midnight
 from webapp.site.columns import all_columns, model_row
 from webapp.site.pages import count_up_to, number_up_to
-from webapp.site.planned import planned_cursor
+from webapp.site.planned import planned_by_indexes, planned_cursor
 from webapp.site.returning import Asking
 
 SHOWN = f"""
@@ -133,7 +133,8 @@ def waiting_for(project: Project, annotator: User) -> int:
 def open_for(project: Project, annotator: User, most: int = WAITING_SHOWN) -> int:
     """Tasks this person could still be given, up to so many."""
     counted = _counted_open(most, restriction_for(project, annotator))
-    [(ahead, behind)] = counted(annotator.pk, project.pk)
+    with planned_by_indexes():
+        [(ahead, behind)] = counted(annotator.pk, project.pk)
     return min(int(ahead) + int(behind), most)
 
 

@@ -30,7 +30,7 @@ from webapp.projects.models import Project
 from webapp.site.clock import after
 from webapp.site.columns import all_columns, model_row
 from webapp.site.deadlocks import again_after_deadlock
-from webapp.site.planned import planned_cursor
+from webapp.site.planned import BY_INDEXES, planned_cursor
 from webapp.site.returning import Change, Returning
 from webapp.site.writers import in_turn
 
@@ -58,7 +58,7 @@ PASSED = f"""(
         ORDER BY V0.priority, V0.key LIMIT {cursors.FAR}
     ) few WHERE (few.priority, few.key) < (labeling_task.priority, labeling_task.key)
 )"""  # noqa: S608 - names of columns, and numbers
-LOCKED = "SELECT id FROM accounts_user WHERE id = %s FOR NO KEY UPDATE"
+LOCKED = f"SELECT id, {BY_INDEXES} FROM accounts_user WHERE id = %s FOR NO KEY UPDATE"  # noqa: S608 - our own words
 WAYS = 256  # restrictions whose statements a program keeps
 SLOTS = f"(SELECT count(*) {OF_TASK} {HELD}), (SELECT max(slot) {OF_TASK} {HELD}), (SELECT count(*) {OF_TASK})"
 
@@ -214,7 +214,7 @@ def _fresh(project: Project, annotator: User, *, first: bool) -> Assignment | No
 
 
 def lock(annotator: User) -> None:
-    """Let two tabs of one person act one after the other, so that they share their leases.
+    """Let two tabs of one person act one after the other, so that they share their leases; what follows is planned by indexes.
 
     SQLite has locked everything already, as it began to write.
     """

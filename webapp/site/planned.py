@@ -2,15 +2,24 @@
 
 Planning takes a server as long as doing what they say, or longer. Connections that the threads of a web program share
 keep what was planned (`machine.database`); on others, and on SQLite, these statements are asked as any other.
+
+A plan is kept while its tables grow, from nothing too: by indexes a statement costs what it finds, by whole tables what
+there is. So transactions that ask such statements of what people add to all day say BY_INDEXES first.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor
 from psycopg.abc import Params
 from psycopg.rows import TupleRow
+
+BY_INDEXES = (
+    "set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+)
 
 
 class PlannedCursor(Cursor[TupleRow]):
@@ -32,3 +41,13 @@ def planned_cursor() -> CursorWrapper:
         return connection.cursor()
     finally:
         given.cursor_factory = usual
+
+
+@contextmanager
+def planned_by_indexes() -> Iterator[None]:
+    """A transaction, or the rest of the one that there is, whose statements PostgreSQL plans so."""
+    with transaction.atomic(savepoint=False):
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {BY_INDEXES}")
+        yield

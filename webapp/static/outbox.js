@@ -196,7 +196,10 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
     if (entry && !entry.refusal) onForeign(entry.fields);
     onChange(state());
   });
-  addEventListener("online", flush);
+  addEventListener("online", () => {
+    failures = 0; // it may be too early: then what fails is soon tried again
+    flush();
+  });
   addEventListener("beforeunload", (event) => {
     if (store.fragile()) event.preventDefault(); // not kept anywhere yet
   });

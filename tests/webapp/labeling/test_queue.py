@@ -11,6 +11,7 @@ from tests.factories import a_project, a_user, again, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue, services
 from webapp.labeling.models import Assignment, Task
+from webapp.labeling.queries import waiting_for
 from webapp.labeling.restrictions import Restriction
 from webapp.machine.database import NEVER_BY_ITSELF, ONCE
 
@@ -170,18 +171,20 @@ def test_the_best_task_is_found_among_those_that_are_open(project, ana):
 
 @pytest.fixture
 def planned_for_anybody(db):
-    """A connection that keeps plans as a web program's does, and what it has read of the tasks until now; a shared one keeps none."""
+    """A connection that keeps plans as a web program's does, and what it has read of a table until now; a shared one keeps none."""
     if connection.vendor == "sqlite":
-        yield lambda: 0
+        yield lambda table: 0
         return
     given = connection.connection
     given.prepare_threshold = NEVER_BY_ITSELF
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL {ONCE.split()[1]}")
+        for option in ONCE.split()[1::2]:
+            cursor.execute(f"SET LOCAL {option}")
 
-        def read():
+        def read(table):
             cursor.execute(
-                "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'labeling_task'"
+                "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = %s",
+                [table],
             )
             return cursor.fetchone()[0]
 
@@ -197,7 +200,25 @@ def test_what_a_person_holds_is_found_without_a_look_at_all_tasks(planned_for_an
     queue.claim_page(project, ana)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    begun = planned_for_anybody()
+    begun = planned_for_anybody("labeling_task")
     queue.PROLONG(ana.pk, project.pk, 0)
     queue.take_reserved(Restriction())(ana.pk, project.pk)
-    assert planned_for_anybody() - begun < 50
+    assert planned_for_anybody("labeling_task") - begun < 50
+
+
+def test_what_was_planned_when_nobody_had_labelled_reads_little_when_many_have(
+    planned_for_anybody, ana, ben
+):
+    project = a_project()
+    tasks = some_tasks(project, 400, need=2)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    queue.claim_page(project, ana)
+    waiting_for(project, ana)
+    theirs = {"annotator": ben, "slot": 1, "state": "submitted", "lease_until": timezone.now()}
+    Assignment.objects.bulk_create(Assignment(task=task, **theirs) for task in tasks)
+    begun = planned_for_anybody("labeling_assignment")
+    cyd = a_user(project)
+    queue.claim_page(project, cyd)
+    waiting_for(project, cyd)
+    assert planned_for_anybody("labeling_assignment") - begun < 5 * len(tasks)
