@@ -8,6 +8,7 @@ from django.db import transaction
 from django.test import Client, override_settings
 from pytest_django.asserts import assertContains
 
+from tests.cases import cases
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from webapp.accounts.models import User
 
@@ -81,9 +82,7 @@ def test_every_answer_carries_the_whole_set_of_headers(answers):
     assert [(path, lacking(each)) for path, each in answers if lacking(each)] == []
 
 
-@pytest.mark.parametrize(
-    "others", [(), pytest.param(("put", "patch", "delete"), marks=pytest.mark.slow)]
-)
+@cases("others", [(), ("put", "patch", "delete")], ids=["post", "others"])
 def test_nothing_is_changed_without_a_token(world, session, others):
     client = client_with(session, enforce_csrf_checks=True)
     for address in addresses():

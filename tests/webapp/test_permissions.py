@@ -11,12 +11,12 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from alignment.kinds import KINDS
+from tests.cases import cases
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from tests.webapp.api.operations import OPERATIONS
 from tests.webapp.foreign import Trial, mark, rows_of
 from tests.webapp.fuzz import Fuzz
-from tests.webapp.quick import quick_among
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
@@ -310,7 +310,7 @@ def test_rows_of_another_project_are_not_found_in_ones_own(world, there, session
             assert (address.name, status, writes) == (address.name, missing, [])
 
 
-@pytest.mark.parametrize("person", quick_among(["anonymous"], ["anonymous", "admin"]))
+@cases("person", ["anonymous", "admin"], quick=["anonymous"])
 def test_a_look_at_the_head_alone_is_answered_as_the_whole(world, sessions, person):
     """Each answer in a transaction of its own, so that both see the same rows."""
     for address in addresses():

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from alignment.rows.cells import COMPUTED
 from tests.alignment.test_cells import FORMULAS
+from tests.cases import cases
 from tests.factories import (
     a_completion,
     a_label,
@@ -205,9 +206,7 @@ def test_each_line_is_an_example_of_openais_documentation(folders, name, line):
                 assert found.input.messages[-1].role == "user"
 
 
-@pytest.mark.parametrize(
-    "texts", [FORMULAS[::6], pytest.param(FORMULAS, marks=pytest.mark.slow)], ids=["some", "all"]
-)
+@cases("texts", [FORMULAS[::6], FORMULAS], ids=["some", "all"])
 def test_no_cell_of_a_table_is_a_formula_and_each_comes_back_equal(on_kept, tmp_path, texts):
     project, tasks = a_project(), []
     for text in texts:

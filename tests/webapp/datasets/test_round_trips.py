@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from alignment.world.utility import SimulatedAnnotator
+from tests.cases import cases
 from tests.factories import (
     a_completion,
     a_label,
@@ -20,7 +21,6 @@ from tests.factories import (
 )
 from tests.webapp.datasets.test_exports import conversation, rows
 from tests.webapp.datasets.test_standins import held
-from tests.webapp.quick import quick_among
 from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import write_folder, zipped
@@ -119,9 +119,7 @@ def _unnamed(row):
     return {n: row[n] for n in row if n not in OWN}
 
 
-@pytest.mark.parametrize(
-    "name", quick_among(["raw_labels", "trl_preference_conversational"], EXPORTS)
-)
+@cases("name", EXPORTS, quick=["raw_labels", "trl_preference_conversational"])
 def test_rows_come_back_equal_and_then_bytes_do(frozen, on_kept, tmp_path, name):
     form = EXPORTS[name]
     snapshot = again(frozen[0 if form.refuses else 1])

@@ -12,6 +12,7 @@ from pytest_django.asserts import assertContains
 from alignment.rows.formats import GUESS
 from alignment.rows.json_lines import Row
 from alignment.seam.records import Message, prompt_key
+from tests.cases import cases
 from tests.factories import (
     a_completion,
     a_label,
@@ -23,7 +24,6 @@ from tests.factories import (
     some_tasks,
 )
 from tests.faults.ledger import miscounted
-from tests.webapp.quick import quick_among
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
@@ -107,7 +107,7 @@ def labelled(project, number=6):
     return people
 
 
-@pytest.mark.parametrize("text", quick_among(["pairs_csv"], FORMS))
+@cases("text", FORMS, quick=["pairs_csv"])
 def test_an_export_comes_back_as_the_same_pairs(project, tmp_path, text):
     labelled(project)
     a_ranking(a_prompt(project), 0, 1, 1, 2)

@@ -22,8 +22,8 @@ from django.core.management.base import SystemCheckError
 from django.db import OperationalError
 
 from tests import postgres
+from tests.cases import cases
 from tests.webapp.ended import still_running
-from tests.webapp.quick import quick_among
 from webapp.machine.keeper import Keeper
 from webapp.operations import stack
 from webapp.projects.services import save_composition
@@ -409,7 +409,7 @@ def in_time_wait(port):
     )
 
 
-@pytest.mark.parametrize("command", quick_among(["stack"], ["stack", "demo"]))
+@cases("command", ["stack", "demo"], quick=["stack"])
 def test_a_port_that_is_taken_is_refused_in_words(var, port, command):
     with closing(socket.create_server(("127.0.0.1", port))):
         run = Started(var, "--port", str(port), command=command)

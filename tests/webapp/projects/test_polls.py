@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.cases import cases
 from tests.factories import a_project, a_run, a_user, a_worker, run_at
 from tests.webapp.addresses import a_world
-from tests.webapp.quick import quick_among
 from webapp.accounts.models import Session, User
 from webapp.accounts.roles import Role
 from webapp.home.polls import WATCHED
@@ -162,12 +162,10 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "becomes"),
-    quick_among(
-        [*product(WATCHED, [annotator]), *product(["runs:detail"], STRANGERS)],
-        product(WATCHED, STRANGERS),
-    ),
+    product(WATCHED, STRANGERS),
+    quick=[*product(WATCHED, [annotator]), *product(["runs:detail"], STRANGERS)],
 )
 def test_a_stamp_opens_nothing_to_a_stranger(admin, world, name, becomes):
     said = stamped(admin, world, name)

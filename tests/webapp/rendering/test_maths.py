@@ -8,7 +8,7 @@ import pytest
 from latex2mathml import commands
 from latex2mathml.symbols_parser import parse_symbols
 
-from tests.webapp.quick import quick_among
+from tests.cases import cases
 from webapp.rendering.document import SAFE
 from webapp.rendering.maths import mathml
 from webapp.rendering.render import render
@@ -130,7 +130,7 @@ def unkept(tex):
     return "".join(each for each in wanted if each not in shown)
 
 
-@pytest.mark.parametrize("shape", quick_among(SHAPES[::5], SHAPES))
+@cases("shape", SHAPES, quick=SHAPES[::5])
 def test_every_sign_of_a_formula_is_in_the_page_whatever_command_holds_it(shape):
     lost = {tex: unkept(tex) for tex in (shape % name for name in KNOWN)}
     assert {tex: each for tex, each in lost.items() if each} == {}

@@ -7,8 +7,8 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from tests.cases import cases
 from tests.factories import a_run
-from tests.webapp.quick import quick_among
 from webapp.results import queries
 from webapp.results.queries import all_numbers, metric_series
 from webapp.runs import points
@@ -81,12 +81,10 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("story", "buckets"),
-    quick_among(
-        [("taken up again", 8), ("taken up from the start", 4), ("once", 1), ("few", 500)],
-        product(STORIES, [8, 4, 1, 500]),
-    ),
+    product(STORIES, [8, 4, 1, 500]),
+    quick=[("taken up again", 8), ("taken up from the start", 4), ("once", 1), ("few", 500)],
 )
 def test_curves_are_the_same_with_kept_points_and_without(run, story, buckets):
     for epoch, steps in STORIES[story]:

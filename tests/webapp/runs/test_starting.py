@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from alignment.kinds import KINDS
+from tests.cases import cases
 from tests.factories import (
     a_project,
     a_prompt,
@@ -22,7 +23,6 @@ from tests.factories import (
     run_at,
     some_prompts,
 )
-from tests.webapp.quick import quick_among
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
@@ -162,7 +162,7 @@ def rater(project, stocked, var):
 
 
 @pytest.mark.usefixtures("rater")
-@pytest.mark.parametrize("kind", quick_among(SOME, offered()))
+@cases("kind", offered(), quick=SOME)
 def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind):
     changes = {"reference": stocked["policy"].pk} if kind == "evaluate" else {}
     answer = rita.post(address(project, kind), filled(project, kind, **changes))
@@ -176,7 +176,7 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
 
 
 @pytest.mark.usefixtures("rater")
-@pytest.mark.parametrize("kind", quick_among(SOME, offered()))
+@cases("kind", offered(), quick=SOME)
 def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):
     answer = rita.get(address(project, kind))
     settings = KINDS[kind].settings.model_fields
@@ -304,9 +304,7 @@ def takes(kind):
     return not kind.refusal(kind.settings(), "T5")
 
 
-@pytest.mark.parametrize(
-    "kind", quick_among(SOME, [name for name, one in KINDS.items() if one.input("policy")])
-)
+@cases("kind", [name for name, one in KINDS.items() if one.input("policy")], quick=["align", "sft"])
 def test_a_form_refuses_encoder_decoders_by_name_or_takes_them(rita, project, stocked, t5, kind):
     sent = filled(project, kind, policy=t5.pk, reference=t5.pk)
     if kind == "pretrain":
@@ -596,10 +594,7 @@ def large(stocked):
     return stocked["policy"]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    quick_among(["align"], ["sft", "prefer", "reward", "align", "population", "evaluate"]),
-)
+@cases("kind", ["sft", "prefer", "reward", "align", "population", "evaluate"], quick=["align"])
 def test_a_run_that_no_worker_has_the_memory_for_is_asked_about(
     rita, project, stocked, large, kind
 ):
@@ -662,7 +657,7 @@ def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
     assert labels.missing is None
 
 
-@pytest.mark.parametrize("kind", quick_among(["align"], offered()))
+@cases("kind", offered(), quick=["align"])
 def test_a_form_copies_its_settings_at_most_twice_a_field(
     rita, project, stocked, kind, monkeypatch
 ):
