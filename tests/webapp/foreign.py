@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from django.apps import apps
 from django.db import connection, transaction
 
-from tests.webapp.addresses import addresses, session_of
+from tests.webapp.addresses import session_of
 from tests.webapp.asked import Browser
 from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
@@ -80,9 +80,9 @@ class Trial:
                 found.append(sorted(map(str, cursor.fetchall())))
         return found
 
-    def cases(self, kinds):
-        """Each address with a query or a form of its own, one field of which names something of theirs."""
-        for address in addresses():
+    def cases(self, kinds, places):
+        """Each of these addresses with a query or a form of its own, one field of which names something of theirs."""
+        for address in places:
             for kind in kinds if address.name == "runs:start" else [""]:
                 query = {"kind": kind} if kind else {}
                 own = self.seen(address, query)

@@ -11,7 +11,7 @@ from benchmarks.pages import BARS, paths_of, polls_of, viewer_of
 from webapp.rendering import services as renderings
 from webapp.rendering.models import Rendering
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.slow]
 
 SPARE = 2  # queries
 FEW = Sizes(*(60 for _ in Sizes()))

@@ -11,6 +11,7 @@ from django.core.checks.registry import registry
 
 from alignment.seam.errors import ConfigError
 from alignment.seam.variables import EngineVariables, fields, read, takes
+from tests.cases import cases
 from webapp.operations.checks import environment_known
 from webapp.variables import Variables, database, unknown
 
@@ -184,7 +185,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@cases("program", PROGRAMS, quick=["check", "worker", "the command line"])
 def test_every_program_says_all_of_it_and_ends(program):
     wrong = {"ATTUNE_NICE": "20", "ATTUNE_SHARDING": "zero3"}
     if program != "the command line":

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 from django import forms
+from django.urls import reverse
 from django.utils import translation
 from pydantic import ValidationError
 
@@ -129,6 +130,7 @@ def admin(world):
     return client_with(session_of(User.objects.create_superuser("root", password="long enough")))
 
 
+@pytest.mark.slow
 def test_every_word_of_a_page_is_translated(world, admin, made_up_language):
     names, paths = (
         given_names(world.project),
@@ -143,6 +145,30 @@ def test_every_word_of_a_page_is_translated(world, admin, made_up_language):
     assert {name: words for name, words in plain.items() if words} == {}
 
 
+FEW = ("project", "prompts", "runs:choose", "runs:list")  # of a project, looked at in `make test`
+
+
+@pytest.fixture
+def pages(client, project, researcher):
+    """What somebody reads of a project in which nothing has happened yet, and the names there."""
+    client.force_login(researcher)
+    paths = [reverse("home"), *(reverse(name, args=[project.pk]) for name in FEW)]
+    names = given_names(project)
+    return lambda: [(names, client.get(path, follow=True).content.decode()) for path in paths]
+
+
+def test_every_word_of_a_page_of_a_new_project_is_translated(pages, made_up_language):
+    plain = [list(plain_words(page, names)) for names, page in pages()]
+    assert plain == [[]] * (1 + len(FEW))
+
+
+def test_pages_of_a_new_project_in_chinese_hold_no_english_sentence(pages, researcher):
+    User.objects.filter(pk=researcher.pk).update(language="zh-hans")
+    shown = pages()
+    assert all('<html lang="zh-hans"' in page for _names, page in shown)
+    assert [english(page, names) for names, page in shown] == [[]] * (1 + len(FEW))
+
+
 def english(html: str, names: set[str]) -> list[str]:
     """Runs of English words that a page shows."""
     page = Page()
@@ -153,6 +179,7 @@ def english(html: str, names: set[str]) -> list[str]:
     return SENTENCE.findall(text)
 
 
+@pytest.mark.slow
 def test_pages_in_chinese_hold_no_english_sentence(world, admin):
     User.objects.filter(username="root").update(language="zh-hans")
     names = given_names(world.project)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 import time
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -27,12 +28,18 @@ SIGN_IN = reverse("account_login")
 ACCOUNT = reverse("accounts:own_account")
 
 
+@cache
+def a_key():
+    """A key of a provider; it takes a while to be found."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class Provider(ThreadingHTTPServer):
     """Signs in whoever comes, and hands out what it knows of Rita for the code that it gave."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = a_key()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.person = {"sub": "7", "preferred_username": "rita", "email": "rita@example.org"}
         self.asked: dict[str, str] = {}
@@ -95,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
 def provider(settings):
     """Named in the settings."""
     with Provider() as provider:
-        threading.Thread(target=provider.serve_forever, daemon=True).start()
+        threading.Thread(target=provider.serve_forever, args=(0.01,), daemon=True).start()
         app = settings.OIDC_APP | {"name": "Acme", "client_id": CLIENT, "secret": SECRET}
         app["settings"] = {"server_url": provider.url}
         settings.SOCIALACCOUNT_PROVIDERS = {

@@ -1,6 +1,7 @@
 """Who may do what by the interface: every operation by every role and token."""
 
 import logging
+from functools import cache
 
 import pytest
 from django.db import transaction
@@ -50,13 +51,15 @@ def world(there, on_kept, caplog):
     return there[0]
 
 
+@cache
 def operations():
-    """The name, method and address of each, as the schema tells them."""
+    """The name, method and address of each, as the schema tells them; it takes a while to be added up."""
     named = {address.name: address for address in addresses()}
-    for path, methods in service.get_openapi_schema()["paths"].items():
-        for method, operation in methods.items():
-            name = operation["operationId"]
-            yield name, method.upper(), path, named[f"api:{name}"]
+    return [
+        (operation["operationId"], method.upper(), path, named[f"api:{operation['operationId']}"])
+        for path, methods in service.get_openapi_schema()["paths"].items()
+        for method, operation in methods.items()
+    ]
 
 
 def asked(program, method, path, name):
@@ -79,16 +82,41 @@ def test_every_operation_is_at_its_address_alone():
         assert reverse(f"api:{name}", kwargs=given) == path.format(**given)
 
 
-def test_role_and_token_must_both_allow_it(there, world):
-    wrong, cells = [], 0
+@pytest.mark.slow
+@pytest.mark.usefixtures("world")
+def test_role_and_token_must_both_allow_it(there):
+    people = there[2]
+    tried(
+        there,
+        lambda gate: [
+            (who, scopes) for who in people for scopes in (ALL, (gate.scope,), without(gate.scope))
+        ],
+    )
+
+
+@pytest.mark.usefixtures("world")
+def test_the_least_role_and_token_are_enough_and_less_of_either_is_not(there):
+    """The edge of the table above."""
+    tried(there, edge_of)
+
+
+def edge_of(gate):
+    """The least that is enough, and what lacks one thing alone: the scope, or the role."""
+    least = LEAST[gate.action].value if gate.action else "stranger"
+    below = {"annotator": ["stranger"], "researcher": ["annotator"], "admin": ["researcher"]}
+    kept_out = [(who, ALL) for who in below.get(least, [])]
+    return [(least, (gate.scope,)), ("superuser", without(gate.scope)), *kept_out]
+
+
+def tried(there, cells_of):
+    """Ask for each operation, by each of these people and tokens, and hold the answers against the table."""
+    (world, _elsewhere, people), wrong, cells = there, [], 0
     for name, method, _path, address in operations():
-        for who, programs in there[2].items():
-            scope = OPERATIONS[name].scope
-            for scopes in (ALL, (scope,), without(scope)):
-                cells += 1
-                status, said = asked(programs[scopes], method, world.path(address), name)
-                if fault := fault_of(OPERATIONS[name], who, scopes, status, said):
-                    wrong.append(f"{name} by {who} with {scopes}: {fault} ({said})")
+        for who, scopes in cells_of(OPERATIONS[name]):
+            cells += 1
+            status, said = asked(people[who][scopes], method, world.path(address), name)
+            if fault := fault_of(OPERATIONS[name], who, scopes, status, said):
+                wrong.append(f"{name} by {who} with {scopes}: {fault} ({said})")
     print(f"{cells} cells, {len(wrong)} violations")
     assert not wrong, "\n".join(wrong)
 

@@ -15,6 +15,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from alignment.seam.folders import verify
 from alignment.seam.records import Message, prompt_key, split_of
+from tests.cases import cases
 from tests.factories import (
     a_completion,
     a_label,
@@ -40,6 +41,7 @@ from webapp.projects.models import Split
 
 pytestmark = pytest.mark.once  # files made of rows, wherever the rows come from
 CHOICES = Choice
+SOME = ("trl_preference_plain", "pairs_csv")
 CONVERSATIONAL, PLAIN = "trl_preference_conversational", "trl_preference_plain"
 
 
@@ -197,7 +199,7 @@ def test_a_snapshot_without_pairs_is_refused_in_words(project):
     assert "no pairs" in an_export(freeze_snapshot(project)).message
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@cases("name", EXPORTS, quick=SOME)
 def test_the_same_snapshot_gives_the_same_bytes(snapshot, name):
     first, second = (an_export(snapshot, name) for _ in range(2))
     assert first.file.read_bytes() == second.file.read_bytes()
@@ -217,7 +219,7 @@ def opened(folder, aside, *config):
     return {split: list(part) for split, part in found.items()}
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@cases("name", EXPORTS, quick=SOME)
 def test_the_datasets_library_opens_the_folder(snapshot, tmp_path, name):
     folder = written(snapshot, tmp_path / "out", name)
     for config in ((), (EXPORTS[name].config,)):

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from alignment.world.utility import SimulatedAnnotator
+from tests.cases import cases
 from tests.factories import (
     a_completion,
     a_label,
@@ -118,7 +119,7 @@ def _unnamed(row):
     return {n: row[n] for n in row if n not in OWN}
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@cases("name", EXPORTS, quick=["raw_labels", "trl_preference_conversational"])
 def test_rows_come_back_equal_and_then_bytes_do(frozen, on_kept, tmp_path, name):
     form = EXPORTS[name]
     snapshot = again(frozen[0 if form.refuses else 1])

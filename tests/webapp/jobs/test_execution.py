@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 
 from alignment.seam import progress
+from tests.cases import cases
 from tests.factories import again
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports import reading, streams
@@ -199,7 +200,7 @@ def test_a_database_that_was_away_costs_no_attempt(taken, kind):
     assert again(taken).message == execution.AWAY
 
 
-@pytest.mark.parametrize(
+@cases(
     "content",
     [
         b"\n" * (6 << 20),
@@ -207,6 +208,7 @@ def test_a_database_that_was_away_costs_no_attempt(taken, kind):
         b"[" + b" " * (6 << 20) + b"]",
         b"prompt\n" + b"\n" * (6 << 20),
     ],
+    quick=[b" " * (6 << 20)],
 )
 def test_bytes_without_a_row_are_signs_of_life(project, admin, settings, monkeypatch, content):
     settings.JOB_RENEW = 0

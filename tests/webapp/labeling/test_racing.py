@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 
+from tests.cases import cases
 from tests.factories import a_user, some_tasks
 from tests.forks import Fork
 from webapp.accounts.roles import Role
@@ -19,7 +20,7 @@ PROCESSES = 4
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("need", [1, 2])
+@cases("need", [1, 2])
 def test_racing_processes_never_serve_a_task_too_often(project, need):
     some_tasks(project, 40, need=need)
     people = [a_user(project, role=Role.ANNOTATOR) for _ in range(PROCESSES)]

@@ -116,12 +116,31 @@ def steps_of(acts):
     return some.lists(step, min_size=10, max_size=40)
 
 
+def walks(acts, examples):
+    """So many walks of these acts."""
+
+    def given_walks(test):
+        quiet = [HealthCheck.function_scoped_fixture]
+        limits = settings(max_examples=examples, deadline=None, suppress_health_check=quiet)
+        return limits(given(steps=steps_of(acts))(test))
+
+    return given_walks
+
+
+@walks(ACTS, 3)
+def test_a_walk_keeps_the_counts_and_leaves_every_task_finishable(project, steps):
+    walk(project, 2, steps)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("need", [1, 2])
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(steps=steps_of(ACTS))
+@walks(ACTS, 15)
 def test_any_walk_keeps_the_counts_and_leaves_every_task_finishable(project, need, steps):
+    walk(project, need, steps)
+
+
+def walk(project, need, steps):
+    """Take these steps, count after each, and answer what is left; all is taken back."""
     with transaction.atomic():
         some_tasks(project, 3, need=need)
         people = [a_user(project) for _ in range(PEOPLE)]
@@ -132,11 +151,19 @@ def test_any_walk_keeps_the_counts_and_leaves_every_task_finishable(project, nee
         transaction.set_rollback(True)
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(steps=steps_of([*ACTS, *LED, *DISPATCHED]))
+@walks([*ACTS, *LED, *DISPATCHED], 2)
+def test_what_opens_is_offered_to_all_for_whom_it_is_open(project, steps):
+    look_at_offers(project, steps)
+
+
+@pytest.mark.slow
+@walks([*ACTS, *LED, *DISPATCHED], 10)
 def test_whatever_opens_is_offered_to_all_for_whom_it_is_open(project, steps):
+    look_at_offers(project, steps)
+
+
+def look_at_offers(project, steps):
+    """Take these steps, and look at what is offered after each; all is taken back."""
     with transaction.atomic():
         some_tasks(project, 3, need=2)
         people = [a_user(project) for _ in range(PEOPLE)]

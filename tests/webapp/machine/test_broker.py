@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 from kombu import Connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from webapp.operations import stack
 from webapp.settings import broker_socket
@@ -32,7 +34,8 @@ def started(settings, monkeypatch, tmp_path_factory):
             running.append(subprocess.Popen(stack.broker_command(), stdout=log, stderr=log))
         while not stack.broker_accepts():
             assert running[-1].poll() is None, (Path(settings.VAR) / "broker.log").read_text()
-        return redis.Redis(unix_socket_path=str(settings.BROKER_SOCKET))
+        place = str(settings.BROKER_SOCKET)
+        return redis.Redis(unix_socket_path=place, retry=Retry(NoBackoff(), 0))
 
     yield start
     for broker in running:

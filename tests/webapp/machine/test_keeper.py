@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 
 from tests import disks
+from tests.webapp.ended import still_running
 from webapp.machine import keeper as module
 from webapp.machine import programs
 from webapp.machine.guard import Log
@@ -81,8 +82,7 @@ def test_a_killed_program_is_started_again_and_never_runs_twice(kept, victim):
     before = family(kept, "other")
     before[victim].kill()
     until(lambda: kept.kept["other"].restarts == 1 and len(family(kept, "other")) == 3)
-    _, alive = psutil.wait_procs(before, timeout=10)
-    assert not alive
+    assert not still_running(before, 10)
     assert reports(kept)["other"]["state"] == "running"
     assert reports(kept)["other"]["restarts"] == 1
     assert reports(kept)["other"]["ended"] == "signal SIGKILL"
@@ -194,7 +194,7 @@ def test_a_stopped_program_ends_with_the_others(kept, monkeypatch):
     before = family(kept, "other")
     before[1].suspend()
     kept.stop(TOP)
-    assert not psutil.wait_procs(before, timeout=10)[1]
+    assert not still_running(before, 10)
 
 
 def test_whatever_a_stack_started_ends_with_it_however_it_ends():
@@ -217,7 +217,7 @@ def test_whatever_a_stack_started_ends_with_it_however_it_ends():
     whole = [guard, *guard.children(recursive=True)]
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    assert not psutil.wait_procs(whole, timeout=20)[1]
+    assert not still_running(whole, 20)
 
 
 def test_pauses_grow_and_end_at_a_slow_pace():

@@ -59,7 +59,7 @@ def test_who_waits_finds_a_lock_sooner_that_is_seldom_free_than_sqlite_itself(co
     other.start()
     try:
         waited = []
-        for _ in range(20):
+        for _ in range(10):
             held.wait()
             ours = begun(connection)
             held.wait()

@@ -22,6 +22,8 @@ from django.core.management.base import SystemCheckError
 from django.db import OperationalError
 
 from tests import postgres
+from tests.cases import cases
+from tests.webapp.ended import still_running
 from webapp.machine.keeper import Keeper
 from webapp.operations import stack
 from webapp.projects.services import save_composition
@@ -90,7 +92,7 @@ class Started:
     def left(self):
         """What is left of it when it has ended."""
         self.process.wait(PATIENCE)
-        return psutil.wait_procs(self.seen, timeout=15)[1]
+        return still_running(self.seen, 15)
 
 
 def clean():
@@ -165,6 +167,7 @@ def cookies_of(client):
     return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
     with started(var, "--port", str(port), **TEAM) as run, behind_a_proxy(port) as client:
         run.until("(the link works once)")
@@ -334,6 +337,7 @@ def test_what_a_stop_leaves_in_time_wait_does_not_hold_a_port(port):
     stack.listening(port).close()
 
 
+@pytest.mark.slow
 def test_several_webs_answer_on_one_port(var, migrated):
     copy_database(migrated, var)
     code = WEBS.format(environment=clean() | {"ATTUNE_VAR": str(var)})
@@ -405,7 +409,7 @@ def in_time_wait(port):
     )
 
 
-@pytest.mark.parametrize("command", ["stack", "demo"])
+@cases("command", ["stack", "demo"], quick=["stack"])
 def test_a_port_that_is_taken_is_refused_in_words(var, port, command):
     with closing(socket.create_server(("127.0.0.1", port))):
         run = Started(var, "--port", str(port), command=command)

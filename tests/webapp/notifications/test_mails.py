@@ -68,7 +68,7 @@ class Refusing(socketserver.BaseRequestHandler):
 
 def test_a_server_that_refuses_is_asked_again_in_an_hour(rita, settings):
     with socketserver.TCPServer(("127.0.0.1", 0), Refusing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
         assert send_digests() == 0

@@ -43,6 +43,7 @@ def test_what_can_be_at_most_one_is_not_expected_to_be_more():
     assert gain_of(tuple(falling), 400, 500, most=1.0).value == 0  # more never harms, by this form
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     truth = curve(1460) - curve(960)
     held = then = 0

@@ -4,7 +4,7 @@ import json
 import re
 from datetime import timedelta
 from html import unescape
-from itertools import count
+from itertools import count, product
 
 import pytest
 from django.db import connection
@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.cases import cases
 from tests.factories import a_project, a_run, a_user, a_worker, run_at
 from tests.webapp.addresses import a_world
 from webapp.accounts.models import Session, User
@@ -161,8 +162,11 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize("becomes", STRANGERS)
-@pytest.mark.parametrize("name", WATCHED)
+@cases(
+    ("name", "becomes"),
+    product(WATCHED, STRANGERS),
+    quick=[*product(WATCHED, [annotator]), *product(["runs:detail"], STRANGERS)],
+)
 def test_a_stamp_opens_nothing_to_a_stranger(admin, world, name, becomes):
     said = stamped(admin, world, name)
     becomes(world, admin)

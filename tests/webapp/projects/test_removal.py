@@ -40,6 +40,7 @@ def counted(rows):
     }
 
 
+@pytest.mark.slow
 def test_all_rows_and_files_of_one_are_removed_and_none_of_another(db, tmp_path, monkeypatch):
     monkeypatch.setattr(removal, "BATCH", 7)
     monkeypatch.setattr(removal, "TURN", 600)

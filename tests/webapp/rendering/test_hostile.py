@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from tests.cases import cases
 from tests.webapp.rendering.texts import STARTS, WORDS, made_up
 from webapp.rendering import document
 from webapp.rendering.bounds import ELEMENTS, TOO_MUCH, TooMuchError, elements
@@ -67,7 +68,7 @@ def held(text):
     assert len(raw) <= 9 * len(text) + 100_000
 
 
-@pytest.mark.parametrize("marker", MARKERS)
+@cases("marker", MARKERS, quick=MARKERS[::6])
 def test_a_marker_without_end_takes_time_by_its_length(marker):
     assert spent(lambda: held(marker * (LONG // len(marker)))) < SLOWEST
 
@@ -77,7 +78,7 @@ def test_a_construct_without_end_takes_time_by_its_length(name):
     assert spent(lambda: held(WIDE[name][: 2 * LONG])) < 2 * SLOWEST
 
 
-@pytest.mark.parametrize("seed", range(20))
+@cases("seed", range(20), quick=range(5))
 def test_markers_in_turn_take_time_by_their_length(seed):
     chance = Random(seed)
     piece = "".join(chance.choice(MARKERS + WORDS + STARTS) for _ in range(chance.randint(2, 9)))
@@ -123,6 +124,7 @@ def test_prose_is_rendered_however_long_it_is():
     assert render(prose).html
 
 
+SOME = sorted(LANGUAGES)[::7]
 PIECES = [
     "\"", "'", "/*", "<", "{", "(", "a", "\\", "`", "${", "#{", "//", "0", " ", "\"\\", "<!--", "'''", "[[", "a:", "@", "r#",
 ]  # fmt: skip
@@ -146,7 +148,7 @@ def colours_of(language, codes):
         assert spent(lambda text=text: render(text)) < SLOWEST
 
 
-@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@cases("language", sorted(LANGUAGES), quick=SOME)
 def test_colours_of_a_whole_text_are_bounded(language):
     colours_of(language, HOSTILE[:2])
 
@@ -157,7 +159,7 @@ def test_colours_of_a_whole_text_are_bounded_whatever_its_code(language):
     colours_of(language, HOSTILE)
 
 
-@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@cases("language", sorted(LANGUAGES), quick=SOME)
 def test_no_lexer_takes_long(language):
     lexed(language, PIECES[::7])
 

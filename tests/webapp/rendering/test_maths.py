@@ -8,6 +8,7 @@ import pytest
 from latex2mathml import commands
 from latex2mathml.symbols_parser import parse_symbols
 
+from tests.cases import cases
 from webapp.rendering.document import SAFE
 from webapp.rendering.maths import mathml
 from webapp.rendering.render import render
@@ -129,7 +130,7 @@ def unkept(tex):
     return "".join(each for each in wanted if each not in shown)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@cases("shape", SHAPES, quick=SHAPES[::5])
 def test_every_sign_of_a_formula_is_in_the_page_whatever_command_holds_it(shape):
     lost = {tex: unkept(tex) for tex in (shape % name for name in KNOWN)}
     assert {tex: each for tex, each in lost.items() if each} == {}

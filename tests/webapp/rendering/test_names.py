@@ -5,6 +5,7 @@ import re
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
@@ -46,6 +47,16 @@ def test_a_name_with_more_of_it_than_there_is_room_for_is_cut(db):
     assert len(Project.objects.get(pk=Project.objects.create(name="\u202e" * 120).pk).name) == 120
 
 
+def test_a_page_tells_what_a_name_of_before_hides(client, project, researcher):
+    """One page; all others are looked at below."""
+    hide(project.pk)
+    client.force_login(researcher)
+    page = html.unescape(client.get(reverse("project", args=[project.pk])).content.decode())
+    assert HIDDEN.findall(page) == []
+    assert "U+202E" in page
+
+
+@pytest.mark.slow
 def test_no_page_shows_a_name_that_it_hides(db, var):
     """Names as they lie in a database of before, on every page that can be looked at."""
     world = a_world(var)

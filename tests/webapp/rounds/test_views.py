@@ -3,6 +3,7 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from alignment.kinds.settings.divergences import DivergenceName
+from tests.cases import cases
 from tests.factories import a_project, a_prompt, a_user, an_artifact, run_at, some_scores
 from tests.webapp.rounds.test_forms import sent
 from tests.webapp.runs.test_evaluations import summary
@@ -124,7 +125,7 @@ def test_launching_by_the_form_starts_the_round(rita, project, ready, launch):
     assert made.config["align"]["steps"] == 20
 
 
-@pytest.mark.parametrize("name", DivergenceName.__args__)
+@cases("name", DivergenceName.__args__, quick=["reverse_kl", "forward_kl"])
 def test_every_divergence_is_launched_by_the_form(rita, project, ready, launch, name):
     order = {"align-alpha": "0.75"} if name == "alpha" else {}  # else its field is not sent
     rita.post(launch, posted(project, ready, **{"align-divergence": name}, **order))

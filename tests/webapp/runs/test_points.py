@@ -1,11 +1,13 @@
 """Kept points say what the numbers themselves say, and spare reading them."""
 
 import random
+from itertools import product
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from tests.cases import cases
 from tests.factories import a_run
 from webapp.results import queries
 from webapp.results.queries import all_numbers, metric_series
@@ -79,8 +81,11 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize("buckets", [8, 4, 1, 500])
-@pytest.mark.parametrize("story", STORIES)
+@cases(
+    ("story", "buckets"),
+    product(STORIES, [8, 4, 1, 500]),
+    quick=[("taken up again", 8), ("taken up from the start", 4), ("once", 1), ("few", 500)],
+)
 def test_curves_are_the_same_with_kept_points_and_without(run, story, buckets):
     for epoch, steps in STORIES[story]:
         measured(run, steps, epoch)

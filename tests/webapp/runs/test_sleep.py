@@ -9,6 +9,7 @@ from tests.stand_in import WAIT
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 
+@pytest.mark.slow
 def test_a_machine_that_slept_comes_back_fenced_and_its_run_says_so(
     stack, transactional_db, project
 ):

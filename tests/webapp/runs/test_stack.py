@@ -57,6 +57,7 @@ def test_a_phase_that_lasts_is_shown_with_what_is_left_of_it(machine, lab, clien
     machine.until(in_state(run, "cancelled"))
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_duplicate_ring_does_nothing(machine, lab):
     run = a_run(lab, seed=FINISH)
@@ -77,6 +78,7 @@ def test_cancel_while_running_ends_cancelled(machine, lab):
     assert (trainer_of(run), run.outputs.count()) == ([], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_paused_run_goes_on_where_it_was_saved(machine, lab, models):
     run = a_run(lab, "align", seed=SLOW, inputs=models)
@@ -99,6 +101,7 @@ def test_a_killed_trainer_is_lost_and_its_run_queued_again(machine, lab):
     assert run.events.filter(to_state="interrupted").get().reason == "trainer_lost"
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_what_keeps_dying_stops_after_three_attempts(machine, lab):
     run = a_run(lab, seed=DIE)
@@ -108,6 +111,7 @@ def test_what_keeps_dying_stops_after_three_attempts(machine, lab):
     assert "at step 1, 1, 1" in run.message
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_progress_between_deaths_is_not_poison(machine, lab):
     run = a_run(lab, seed=DIE_LATER)
@@ -125,6 +129,7 @@ def test_a_dead_workers_run_is_finished_by_another(machine, lab):
     assert again(run).epoch == 2
 
 
+@pytest.mark.slow
 def test_a_shut_down_worker_hands_its_run_over_at_once(machine, lab):
     run = a_run(lab, seed=WAIT)
     machine.kill("tend").until(in_state(run, "running"))
@@ -134,6 +139,7 @@ def test_a_shut_down_worker_hands_its_run_over_at_once(machine, lab):
     assert again(run).attempts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_worker_that_left_leaves_no_row(machine):
     machine.until(Worker.objects.exists)
@@ -141,6 +147,7 @@ def test_a_worker_that_left_leaves_no_row(machine):
     assert not Worker.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_run_started_without_a_broker_waits_for_tend(machine, lab):
     machine.kill("tend").kill("broker")
@@ -149,6 +156,7 @@ def test_a_run_started_without_a_broker_waits_for_tend(machine, lab):
     machine.broker().tend().until(in_state(run, "succeeded"))
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_broker_that_lost_everything_loses_nothing(machine, lab):
     first = a_run(lab, seed=WAIT)
@@ -161,6 +169,7 @@ def test_a_broker_that_lost_everything_loses_nothing(machine, lab):
         machine.until(in_state(run, "succeeded"))
 
 
+@pytest.mark.slow
 def test_an_idle_worker_takes_the_run_that_a_busy_one_leaves(machine, lab):
     first = a_run(lab, seed=WAIT)
     machine.until(in_state(first, "running"))
@@ -178,6 +187,7 @@ def test_a_chain_runs_in_order_and_ends_with_its_first_failure(machine, lab):
     assert first.name in again(second).message
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_the_trainer_knows_no_secrets(machine, lab, monkeypatch):
     run = a_run(lab, seed=WAIT)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from alignment.kinds import KINDS
+from tests.cases import cases
 from tests.factories import (
     a_project,
     a_prompt,
@@ -35,6 +36,7 @@ from webapp.runs.models import Run
 HTMX = {"HX-Request": "true"}
 KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
 REWARD = Artifact.Type.REWARD
+SOME = ("align", "evaluate", "reward", "sft")  # of the kinds, tried in `make test`
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def rater(project, stocked, var):
 
 
 @pytest.mark.usefixtures("rater")
-@pytest.mark.parametrize("kind", offered())
+@cases("kind", offered(), quick=SOME)
 def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind):
     changes = {"reference": stocked["policy"].pk} if kind == "evaluate" else {}
     answer = rita.post(address(project, kind), filled(project, kind, **changes))
@@ -174,7 +176,7 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
 
 
 @pytest.mark.usefixtures("rater")
-@pytest.mark.parametrize("kind", offered())
+@cases("kind", offered(), quick=SOME)
 def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):
     answer = rita.get(address(project, kind))
     settings = KINDS[kind].settings.model_fields
@@ -302,7 +304,7 @@ def takes(kind):
     return not kind.refusal(kind.settings(), "T5")
 
 
-@pytest.mark.parametrize("kind", [name for name, one in KINDS.items() if one.input("policy")])
+@cases("kind", [name for name, one in KINDS.items() if one.input("policy")], quick=["align", "sft"])
 def test_a_form_refuses_encoder_decoders_by_name_or_takes_them(rita, project, stocked, t5, kind):
     sent = filled(project, kind, policy=t5.pk, reference=t5.pk)
     if kind == "pretrain":
@@ -592,7 +594,7 @@ def large(stocked):
     return stocked["policy"]
 
 
-@pytest.mark.parametrize("kind", ["sft", "prefer", "reward", "align", "population", "evaluate"])
+@cases("kind", ["sft", "prefer", "reward", "align", "population", "evaluate"], quick=["align"])
 def test_a_run_that_no_worker_has_the_memory_for_is_asked_about(
     rita, project, stocked, large, kind
 ):
@@ -655,7 +657,7 @@ def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
     assert labels.missing is None
 
 
-@pytest.mark.parametrize("kind", offered())
+@cases("kind", offered(), quick=["align"])
 def test_a_form_copies_its_settings_at_most_twice_a_field(
     rita, project, stocked, kind, monkeypatch
 ):

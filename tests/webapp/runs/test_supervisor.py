@@ -14,6 +14,7 @@ from alignment.seam.handing import KEY
 from tests.forks import Fork
 from tests.stand_in import DEAF, WAIT
 from tests.test_guard import APART, PROGRAM
+from tests.webapp.ended import still_running
 from webapp.runs import supervisor
 from webapp.runs.spool import read_batch
 from webapp.runs.supervisor import Outcome
@@ -102,7 +103,7 @@ def test_a_trainer_ends_with_its_worker_and_with_all_that_it_started(folder, set
     found = family(folder(WAIT))
     worker.kill()
     worker.wait()
-    assert not psutil.wait_procs(found, timeout=10)[1]
+    assert not still_running(found, 10)
 
 
 @pytest.mark.parametrize("code", [PROGRAM, APART])
@@ -110,7 +111,7 @@ def test_all_that_a_trainer_started_ends_with_the_block(folder, settings, code):
     settings.TRAINER_COMMAND = [sys.executable, "-c", code]
     with supervisor.launch(folder(WAIT)) as trainer:
         found = family(trainer.folder)
-    assert not psutil.wait_procs(found, timeout=10)[1]
+    assert not still_running(found, 10)
 
 
 def test_all_that_the_trainer_prints_is_logged(folder, settings):

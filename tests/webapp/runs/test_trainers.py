@@ -12,6 +12,7 @@ import pytest
 from alignment.sampling.servers import KEY
 from alignment.seam.events import Ready, dump_event
 from tests.forks import Fork
+from tests.webapp.ended import still_running
 from tests.webapp.runs.test_supervisor import drained, family
 from webapp.runs import supervisor, trainers
 
@@ -150,7 +151,7 @@ def test_a_spare_ends_with_its_worker(tmp_path, programs, at_work):
     found = [guard, *(family(tmp_path, "said") if at_work else guard.children())]
     worker.kill()
     worker.wait()
-    assert not psutil.wait_procs(found, timeout=10)[1]
+    assert not still_running(found, 10)
 
 
 def test_a_spare_is_made_as_soon_as_a_run_computes(tmp_path, programs):

@@ -26,6 +26,7 @@ class Web:
         self.limits = {}  # by cookie
         self.release = threading.Event()
         self.server = server_on(self.place, threads, self.answer, self)
+        self.server.adj.cleanup_interval = 0.05  # seconds: nobody waits one for what is looked at
         self.over = False
         self.thread = threading.Thread(target=self.turn)
 

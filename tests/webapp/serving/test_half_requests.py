@@ -97,6 +97,7 @@ def seconds(person, count):
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_hundreds_of_half_requests_keep_nobody_from_labelling(shared, project, person):
     some_tasks(project, 8)
     with held(shared.port):

@@ -44,6 +44,7 @@ def test_what_no_row_can_have_is_none(number):
         reverse("project", args=[number])
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("person", ["anonymous", "admin"])
 def test_no_number_breaks_an_address(db, var, person):

@@ -28,6 +28,7 @@ def names(var, **environment):
     ).stdout.split()  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_installation_has_names_of_its_own_that_last(tmp_path):
     one, other = names(tmp_path / "one"), names(tmp_path / "other")
     assert names(tmp_path / "one") == one

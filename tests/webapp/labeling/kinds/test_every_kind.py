@@ -12,6 +12,7 @@ from django.utils.html import escape
 from pytest_django.asserts import assertContains, assertRedirects
 
 from alignment.world.utility import SimulatedAnnotator
+from tests.cases import cases
 from tests.factories import a_turn, a_user, again, tasks_of
 from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
@@ -21,10 +22,11 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Label
 from webapp.labeling.queue import claim
 
+pytestmark = cases("kind", TASK_KINDS, quick=["compare", "edit", "converse"], indirect=True)
 FRAGMENT = {"HX-Request": "true"}
 
 
-@pytest.fixture(params=TASK_KINDS)
+@pytest.fixture
 def kind(request):
     return TASK_KINDS[request.param]
 
