@@ -45,9 +45,14 @@ def planned_cursor() -> CursorWrapper:
 
 @contextmanager
 def planned_by_indexes() -> Iterator[None]:
-    """A transaction, or the rest of the one that there is, whose statements PostgreSQL plans so."""
+    """On PostgreSQL a transaction, or the rest of the one that there is, whose statements are planned so.
+
+    SQLite plans each by itself, and a transaction there waits for whoever writes.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
     with transaction.atomic(savepoint=False):
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT {BY_INDEXES}")
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {BY_INDEXES}")
         yield
