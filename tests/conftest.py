@@ -134,7 +134,11 @@ def migrated(request, tmp_path_factory, django_db_blocker):
     """
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    place, kept = folder / "attune_migrated.sqlite3", request.config.cache.mkdir("migrated")
+    cache = getattr(request.config, "cache", None)  # none with `-p no:cacheprovider`
+    place, kept = (
+        folder / "attune_migrated.sqlite3",
+        cache.mkdir("migrated") if cache else tmp_path_factory.mktemp("kept"),
+    )
     with (folder / "migrated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
