@@ -123,7 +123,7 @@ class FormNumber(forms.Field):
     def clean(self, value: object) -> int | None:
         """The number as far as a column holds it, or None."""
         text = str(value)
-        return int(text) if text.isdecimal() and int(text) <= LONGEST_TIME else None
+        return int(text) if is_key(text) and int(text) <= LONGEST_TIME else None
 
 
 class LabelForm(DraftForm):

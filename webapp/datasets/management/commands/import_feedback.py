@@ -20,6 +20,7 @@ from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan
 from webapp.labeling.bands import Band
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.projects.models import Project
+from webapp.site.htmx import is_key
 
 
 class Command(BaseCommand):
@@ -180,7 +181,7 @@ def _reasons(reading: Reading) -> str:
 
 def _project(name: str, *, create: bool) -> tuple[Project, bool]:
     """The project of this name or number, and whether it was made just now."""
-    number = int(name) if name.isdecimal() else None
+    number = int(name) if is_key(name) else None
     if found := Project.objects.filter(Q(name=name) | Q(pk=number)).first():
         return found, False
     if not create:

@@ -9,6 +9,7 @@ from webapp.labeling.bands import Band
 from webapp.labeling.making import TasksWanted, kinds_to_make, make_tasks, nothing_made
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Split
+from webapp.site.htmx import is_key
 
 
 class Command(BaseCommand):
@@ -30,7 +31,7 @@ class Command(BaseCommand):
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Make them, and say how many."""
         name: str = options["project"]
-        number = int(name) if name.isdecimal() else None
+        number = int(name) if is_key(name) else None
         project = Project.objects.filter(Q(name=name) | Q(pk=number)).first()
         if project is None:
             raise CommandError(f"There is no project {name!r}.")
