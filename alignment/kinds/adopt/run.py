@@ -29,7 +29,6 @@ from alignment.seam.records import PairRecord, read_jsonl
 from alignment.seam.words import _
 
 BATCH = 32  # pairs of a step
-DIGITS = 10  # more than the number of any output has
 
 
 @torch.no_grad()
@@ -80,8 +79,7 @@ def chosen_output(folder: Path, wished: str) -> tuple[int, str]:
         return count - 1, names[-1]
     if wished in names:
         return names.index(wished), wished
-    short = wished.isascii() and wished.isdigit() and len(wished) < DIGITS
-    if short and int(wished) < count:
+    if wished.isascii() and wished.isdigit() and int(wished) < count:
         return int(wished), names[int(wished)]
     raise ConfigError(
         _("There is no class “{name}”; the model has {names}.").format(
