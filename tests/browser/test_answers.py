@@ -272,6 +272,26 @@ def test_when_the_network_is_said_to_be_back_a_failure_is_soon_tried_again(page,
     assert choices() == "267"
 
 
+def test_an_answer_that_failed_while_leases_were_prolonged_is_sent_when_they_are(page, context):
+    page.clock.install()
+    reload(page)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    renewals = []
+
+    def hold(route):
+        renewal = 'name="renew"' in (route.request.post_data or "")
+        renewals.append(route) if renewal else route.abort()
+
+    context.route("**/label/", hold)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    press(page, "2")
+    expect(page.locator("#saved")).to_have_text("1 unsent")
+    assert renewals
+    reached(context)  # which lets go what was held
+    saved(page)  # by a clock that stands
+    assert choices() == "2"
+
+
 AWAY = {"error": "The database cannot be reached just now.", "kind": "database_away"}
 
 

@@ -172,6 +172,7 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
     [failures, trouble] = [0, null];
     onAnswer(outcome.html);
     onChange(state());
+    if (next()) await flush(); // one that failed meanwhile: the server is there now
   }
 
   // Take back what the server has refused, so certainly does not hold; whether it was there.
