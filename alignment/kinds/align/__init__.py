@@ -6,7 +6,6 @@ from alignment.kinds.align.words import aim, goal, tilt
 from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
 from alignment.seam import memory
-from alignment.seam.settings import ALWAYS
 from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
@@ -135,7 +134,7 @@ KIND = Kind(
     command="align",
     shared=True,
     saves=True,
-    encoder_decoders=ALWAYS,
+    encoder_decoders={"placement": ("one",)},
     memory=needed_memory,
     seconds=needed_seconds,
     sentence=sentence,

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationInfo, model_validator
 
-from alignment.kinds.settings.adapters import AdapterSettings, KeptAdapterSettings
+from alignment.kinds.settings.adapters import RANKED, AdapterSettings, KeptAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, UNBOUNDED, DivergenceName
 from alignment.kinds.settings.gradient import GradientSettings
@@ -18,6 +18,7 @@ from alignment.kinds.settings.objectives import (
     PreferenceTermSettings,
     SignalSettings,
 )
+from alignment.kinds.settings.placement import LEARNED_ON, PlacementName, placed
 from alignment.kinds.settings.schedule import LoopScheduleSettings
 from alignment.kinds.settings.selection import PromptSelectionSettings
 from alignment.kinds.settings.target import TargetSettings
@@ -262,8 +263,9 @@ class AlignConfig(
         ),
         topic=_("Computation"),
         advanced=True,
-        when={"objective": ("fdpg", "rloo", "grpo")},
+        when={"objective": ("fdpg", "rloo", "grpo"), "placement": ("one",)},
     )
+    placement: PlacementName = placed(LEARNED_ON, beside=RANKED)
 
     @property
     def damped(self) -> bool:
