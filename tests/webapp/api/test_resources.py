@@ -27,7 +27,7 @@ from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job
 from webapp.jobs.tasks import work
 from webapp.labeling.models import Assignment, Label, Task
-from webapp.runs.models import Run, RunMetric, State
+from webapp.runs.models import Checkpoint, Run, RunMetric, State
 
 
 def work_on(job_id):
@@ -229,6 +229,30 @@ def test_a_run_is_started_with_its_settings_and_acted_on(program, project, at):
     assert program.post(f"{path}/retry").json()["id"] != made["id"]
     assert program.post(f"{path}/explode").status_code == 404
     assert Run.objects.get(pk=made["id"]).created_by == program.person
+
+
+def test_one_step_of_a_run_is_tried(program, project, at):
+    made = program.post(f"{at}/runs", {"kind": "pretrain", "dry_run": True}).json()
+    assert (made["dry_run"], again(Run.objects.get(pk=made["id"])).dry) == (True, True)
+    whole = program.post(f"{at}/runs", {"kind": "pretrain"}).json()
+    assert whole["dry_run"] is False
+    varied = {"kind": "pretrain", "vary": {}, "objective": "loss", "better": "smaller"}
+    refused = program.post(f"{at}/sweeps", varied | {"dry_run": True})
+    assert list(refused.json()["fields"]) == ["dry_run"]
+
+
+def test_a_finished_run_goes_on_as_it_was_told(program, project, at, tmp_path):
+    policy = an_artifact(project, tmp_path)
+    told = {"reward_weight": 0, "rule": "words", "steps": 20}
+    read = {"policy": policy, "reference": policy}
+    before = run_at(a_run(project, "align", told, inputs=read, seed=3), state=State.SUCCEEDED)
+    sent = {"kind": "align", "extends": before.pk, "settings": {"steps": 30}}
+    assert program.post(f"{at}/runs", sent).status_code == 409  # there is no checkpoint
+    row = Checkpoint.objects.create(run=before, epoch=1, step=20, bytes=2, path="c")
+    made = program.post(f"{at}/runs", sent).json()
+    assert (made["seed"], made["config"]["rule"], made["config"]["steps"]) == (3, "words", 30)
+    assert Run.objects.get(pk=made["id"]).resume_from == row
+    assert program.post(f"{at}/runs", sent | {"kind": "sft"}).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,19 @@ def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_pat
         folders.prepare(execution.claim("runs", a_worker()))
 
 
+def test_what_a_reward_run_is_measured_by_is_the_other_split(project, models, tmp_path):
+    labels = some_labels(project, tmp_path, answer='{"choice":4}')
+    have = models | {"backbone": models["policy"], "labels": labels, "evaluation": labels}
+    config = {"evaluate_on": "own", "labels": "train"}
+    roles = KINDS["reward"].roles(KINDS["reward"].settings(**config))
+    a_run(project, "reward", config, inputs={role: have[role] for role in roles})
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    files = RunSpec.load(folder).inputs
+    learned, held = (list(read_labels(folder / files[name])) for name in ("pairs", "evaluation"))
+    assert {label.kind for label in held} == {"tie"}
+    assert not {one.prompt.key for one in held} & {one.prompt.key for one in learned}
+
+
 def test_an_input_is_found_by_its_role_and_no_other_is():
     kind = KINDS["align"]
     assert kind.input_named("policy") is kind.input("policy")

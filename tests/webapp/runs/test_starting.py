@@ -23,7 +23,10 @@ from tests.factories import (
     run_at,
     some_prompts,
 )
+from tests.webapp.api.programs import Program
 from webapp.accounts.roles import Role
+from webapp.api.scopes import Scope
+from webapp.api.tokens import make_token
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
 from webapp.launch.form import StartForm
@@ -173,6 +176,21 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
     there = set(project.artifacts.values_list("type", flat=True))
     read = {role for role in roles if there & {*KINDS[kind].input_named(role).types}}
     assert set(run.inputs.values_list("role", flat=True)) == read
+
+
+@pytest.mark.usefixtures("rater")
+@cases("kind", offered(), quick=("reward",))
+def test_a_program_tries_one_step_as_the_form_does(researcher, project, stocked, kind):
+    program = Program(make_token(researcher, name="t", scopes=[Scope.TRAIN]))
+    form = filled(
+        project, kind, **{"reference": stocked["policy"].pk} if kind == "evaluate" else {}
+    )
+    read = {one.role: form[one.role] for one in KINDS[kind].artifacts if form.get(one.role)}
+    inputs = {role: getattr(artifact, "pk", artifact) for role, artifact in read.items()}
+    asked = {"kind": kind, "inputs": inputs, "dry_run": True}
+    made = program.post(f"/projects/{project.pk}/runs", asked).json()
+    assert made.get("dry_run"), made
+    assert Run.objects.get(pk=made["id"]).dry
 
 
 @pytest.mark.usefixtures("rater")
@@ -412,6 +430,17 @@ def test_a_reward_model_asks_for_a_reference_where_its_samples_are_the_zero(rita
     rita.post(address(project, "reward"), sent | {"reference": stocked["policy"].pk})
     run = Run.objects.get(name="Mine")
     assert run.inputs.get(role="reference").artifact == stocked["policy"]
+
+
+def test_a_reward_model_may_be_measured_by_another_snapshot(rita, project, stocked, var):
+    sent = filled(project, "reward") | {"reward-evaluate_on": "own", "reward-evaluate_every": "5"}
+    answer = rita.post(address(project, "reward"), sent | {"evaluation": ""})
+    assertContains(answer, "These settings need one")
+    other = a_snapshot(project, var)
+    rita.post(address(project, "reward"), sent | {"evaluation": other.artifact.pk})
+    run = Run.objects.get(name="Mine")
+    assert run.inputs.get(role="evaluation").artifact == other.artifact
+    assert run.config["evaluate_every"] == 5
 
 
 def test_an_address_names_inputs_and_settings(rita, project, stocked):
