@@ -21,6 +21,7 @@ class Part:
     weights: Sequence[Tensor]
     peak: float
     decay: float = 0.0
+    clipped: bool = True  # with others, to one length of their gradient
 
 
 def adamw(groups: Groups, config: GradientSettings, **adam: Any) -> torch.optim.AdamW:  # noqa: ANN401 - as AdamW
@@ -49,9 +50,9 @@ def decaying(weights: Sequence[Tensor], decay: float) -> list[dict[str, Any]]:
 
 
 def grouped(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """The groups of all parts that have weights, each with the `peak` of its rate."""
+    """The groups of all parts that have weights, each with the `peak` of its rate and whether it is `clipped`."""
     return [
-        group | {"lr": part.peak, "peak": part.peak}
+        group | {"lr": part.peak, "peak": part.peak, "clipped": part.clipped}
         for part in parts
         for group in decaying(part.weights, part.decay)
         if group["params"]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -241,7 +241,7 @@ def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> T
             group["lr"] = group["peak"] * share
         parts = lessons.loss(step)  # which may draw a batch
         with dropping(one.model, PRIME * run.seed + step):
-            told = _descend(one.model, optimizer, parts, step, lessons.damaged)
+            told = _descend(optimizer, parts, step, lessons.damaged)
         told["seconds/step"], progress.steps = time.perf_counter() - started, step
         if held is not None and held.is_due(step, lessons.total):
             told |= progress.look(held, one.model, step)
@@ -263,17 +263,14 @@ def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> T
 
 
 def _descend(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    parts: Parts,
-    step: int,
-    damaged: str,
+    optimizer: torch.optim.Optimizer, parts: Parts, step: int, damaged: str
 ) -> dict[str, float]:
     """One optimizer step by the gradient of a loss; its metrics. Raises DivergedError."""
     optimizer.zero_grad()
     metrics = backward(parts)
     told = exchange(optimizer)
-    norm = clip(model.parameters(), 1.0)
+    groups = [group["params"] for group in optimizer.param_groups if group["clipped"]]
+    norm = clip(chain.from_iterable(groups), 1.0)
     metrics = all_sums(metrics)
     check_finite(step, metrics["loss"], norm, damaged)
     optimizer.step()

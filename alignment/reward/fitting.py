@@ -53,7 +53,7 @@ class RewardTrainee:
         return [
             Part(list(trained(self.reward.trunk.model).values()), rate, decay),
             Part(heads, HEAD_RATE * rate, decay),
-            Part(between, OBSERVATION_RATE),
+            Part(between, OBSERVATION_RATE, clipped=False),
         ]
 
     def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
