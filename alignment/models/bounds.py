@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from alignment.kinds.settings.evaluation import EvaluationSettings
+from alignment.kinds.settings.evaluation import LookSettings
 from alignment.models import checkpoints
 from alignment.models.lora import load_trained, trained
 from alignment.models.sharding import full, parted_like
@@ -35,11 +35,11 @@ class HeldOut:
     """Examples that are looked at while others teach: how often, what they say, and what follows from it."""
 
     measure: Callable[[], Mapping[str, float]]  # HELD_OUT among them; draws no random numbers
-    config: EvaluationSettings
+    config: LookSettings
 
     @classmethod
     def of(
-        cls, measure: Callable[[], Mapping[str, float]], config: EvaluationSettings, count: int
+        cls, measure: Callable[[], Mapping[str, float]], config: LookSettings, count: int
     ) -> "HeldOut | None":
         """What is looked at, where that was asked for; raises ConfigError where there is nothing."""
         if not config.evaluate_every:

@@ -17,7 +17,11 @@ def needed_memory(config: ClassifyConfig, shape: memory.Shape | None) -> int:
     """Bytes: the backbone that learns; classes have no logits worth a word."""
     if shape is None:
         return 0
-    return memory.trained(shape, moments=config.moments(shape.width)) + memory.part(shape)
+    return (
+        memory.trained(shape, moments=config.moments(shape.width))
+        + memory.read(shape, int(config.keeps_best))
+        + memory.part(shape)
+    )
 
 
 def needed_seconds(config: ClassifyConfig, timing: Timing) -> float:
