@@ -161,14 +161,14 @@ class StartForm(forms.Form):
     def _inputs(self) -> Mapping[str, Artifact]:
         """What the run reads with these settings; a reference that nobody named is the start model."""
         given = {}
-        for role in self.kind.roles(self.config):
-            one, found = self.kind.input_named(role), self.cleaned_data.get(role)
+        for one in self.kind.artifacts_read(self.config):
+            found = self.cleaned_data.get(one.role)
             if found is None and one.empty == ITSELF:
                 found = self.cleaned_data["policy"]
             if found is not None:
-                given[role] = found
-            elif reason := self._needed(one):
-                self.add_error(role, reason)
+                given[one.role] = found
+            elif not one.optional and (reason := self._needed(one)):
+                self.add_error(one.role, reason)
         return given
 
     def _needed(self, one: Input) -> str:

@@ -175,6 +175,23 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
     assert set(run.inputs.values_list("role", flat=True)) == read
 
 
+def artifacts_for(kind, project, var):
+    """A fitting artifact of its own for each input of a kind."""
+    return {
+        one.role: an_artifact(project, var, type=one.types[0], name=one.role)
+        for one in KINDS[kind].artifacts
+    }
+
+
+@pytest.mark.parametrize("kind", offered())
+def test_whatever_is_chosen_and_read_is_given_to_the_run(project, var, kind):
+    form = StartForm(kind=KINDS[kind], project=project)
+    form.config = KINDS[kind].settings()
+    form.cleaned_data = artifacts_for(kind, project, var)
+    read = {one.role for one in KINDS[kind].artifacts if one.is_read(form.config)}
+    assert set(form._inputs()) == read
+
+
 @pytest.mark.usefixtures("rater")
 @cases("kind", offered(), quick=SOME)
 def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):

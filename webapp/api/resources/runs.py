@@ -98,10 +98,14 @@ def _form(request: ApiRequest, project: Project, kind: Kind, sent: RunSent) -> S
     given |= {"key": name_of(request), "name": sent.name or kind.suggested}
     given |= {"seed": sent.seed, "anyway": sent.anyway}
     try:
-        return filled(StartForm, given, kind=kind, project=project)
+        form = filled(StartForm, given, kind=kind, project=project)
     except FieldsError as error:
         fields = {names.get(name, name): words for name, words in error.fields.items()}
         raise FieldsError(fields) from None
+    if unread := [role for role, one in sent.inputs.items() if one and role not in form.inputs]:
+        words = _("Nothing reads it with these settings; leave it out, or change them.")
+        raise FieldsError({names[role]: words for role in unread})
+    return form
 
 
 @router.post("/projects/{project_id}/runs/{run_id}/{action}", response=RunDetailSchema)
