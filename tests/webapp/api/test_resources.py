@@ -273,6 +273,14 @@ def test_a_run_that_is_wrong_is_refused_by_its_field(program, project, at, wrong
     assert not Run.objects.exists()
 
 
+def test_an_input_that_nothing_would_read_is_refused_by_its_name(program, project, at, tmp_path):
+    model = an_artifact(project, tmp_path)
+    refused = program.post(f"{at}/runs", {"kind": "pretrain", "inputs": {"policy": model.pk}})
+    assert refused.status_code == 422
+    assert list(refused.json()["fields"]) == ["inputs.policy"]
+    assert not Run.objects.exists()
+
+
 def test_what_a_run_has_told_is_read(program, project, at, tmp_path):
     run = run_at(a_run(project), state=State.SUCCEEDED, summary={"loss": 1.5})
     RunMetric.objects.bulk_create(

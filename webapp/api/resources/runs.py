@@ -106,10 +106,14 @@ def _form(
     given |= start.initial | sent.dict(include={"seed"}, exclude_unset=True) | sent.inputs
     given |= {"key": name_of(request), "name": sent.name or kind.suggested, "anyway": sent.anyway}
     try:
-        return filled(StartForm, given, kind=kind, project=project, start=start.config)
+        form = filled(StartForm, given, kind=kind, project=project, start=start.config)
     except FieldsError as error:
         fields = {names.get(name, name): words for name, words in error.fields.items()}
         raise FieldsError(fields) from None
+    if unread := [role for role, one in sent.inputs.items() if one and role not in form.inputs]:
+        words = _("Nothing reads it with these settings; leave it out, or change them.")
+        raise FieldsError({names[role]: words for role in unread})
+    return form
 
 
 @router.post("/projects/{project_id}/runs/{run_id}/{action}", response=RunDetailSchema)
