@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from benchmarks.cards import LOOK, opened, signed_in
 from tests import ground
@@ -61,6 +61,13 @@ WATCH = """() => {
   requestAnimationFrame(look);
 }"""
 
+IS_LONG = """[document.scrollingElement, ...document.querySelectorAll("article:not([hidden]) :is(.answer, .several)")]
+  .some((box) => box.scrollHeight > box.clientHeight)"""
+PLACES = """[scrollY, ...[...document.querySelectorAll("article:not([hidden]) :is(.answer, .several)")]
+  .map((box) => box.scrollTop)]"""
+ANSWERED = """(before) => document.getElementById("saved").textContent === "saved ✓"
+  && document.querySelector("article:not([hidden])")?.dataset.assignment !== before"""
+
 
 def imported(kind: str, trees: Path, number: int) -> Project:
     """A project in which tasks of a kind wait that an import has made."""
@@ -78,9 +85,10 @@ def imported(kind: str, trees: Path, number: int) -> Project:
 
 
 def read_all(page: Page) -> None:
-    """Page through a card that is longer than the window, as who reads it does: answers need texts that were seen."""
+    """Page through a card whose texts are longer than the window, as who reads it does: answers need texts that
+    were seen."""
     before = None
-    while (now := page.evaluate("scrollY")) != before:
+    while (now := page.evaluate(PLACES)) != before:
         before = now
         page.keyboard.press("PageDown")
         page.wait_for_timeout(SCROLLED * 1000)
@@ -89,7 +97,7 @@ def read_all(page: Page) -> None:
 def answer(page: Page, kind: str) -> int:
     """Look at a card and answer it; wait until that is saved. How many keys that took."""
     page.wait_for_timeout(LOOK * 1000)
-    if page.evaluate("document.scrollingElement.scrollHeight > innerHeight"):
+    if page.evaluate(IS_LONG):
         read_all(page)
     card = page.locator(CARD)
     before = card.get_attribute("data-assignment")
@@ -98,11 +106,11 @@ def answer(page: Page, kind: str) -> int:
         page.keyboard.press(key)
         if key != keys[-1]:
             page.wait_for_timeout(BETWEEN * 1000)
-    page.wait_for_function(
-        """(before) => document.getElementById("saved").textContent === "saved ✓"
-          && document.querySelector("article:not([hidden])")?.dataset.assignment !== before""",
-        arg=before,
-    )
+    try:
+        page.wait_for_function(ANSWERED, arg=before)
+    except TimeoutError as error:
+        said = page.locator("#label-notice, #saved").all_inner_texts()
+        raise RuntimeError(f"{kind}: after {' '.join(keys)} the page says {said}") from error
     return len(keys)
 
 

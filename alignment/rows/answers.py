@@ -16,6 +16,7 @@ from typing import Any
 
 from alignment.rows import prompts
 from alignment.rows.beside import annotated_by, annotator_name
+from alignment.rows.cells import whole_number
 from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
@@ -67,7 +68,6 @@ TIES = {
 TIES |= {"both good", "both_good", "draw", "equal", "same", "neither", "none"}
 BAD = {"tie (bothbad)", "tie_bothbad", "bothbad", "both_bad", "both bad", "neither", "none"}
 FIRST, SECOND = ("left", "first"), ("right", "second")  # words for a side
-DIGITS = re.compile(r"[0-9]{1,9}")  # of a cell of a table
 LONGEST_FACT = 500  # characters
 MISSING = "answers that are missing (null, or an empty cell)"
 HALF = "winners of two answers of which one is missing or bad"
@@ -352,15 +352,12 @@ def _storable(value: object) -> object:
 
 def rank_of(value: object) -> int:
     """A rank: a whole number from 0, however it is written."""
-    if isinstance(value, float) and isfinite(value) and value == int(value):
-        value = int(value)
-    if isinstance(value, str) and DIGITS.fullmatch(value):
-        value = int(value)
-    if type(value) is not int or not 0 <= value <= MOST_RANK:
+    rank = whole_number(value)
+    if type(rank) is not int or not 0 <= rank <= MOST_RANK:
         raise BadRow(
             _("a rank is not a whole number from 0: {value}").format(value=str(value)[:40])
         )
-    return value
+    return rank
 
 
 def _ranked(
@@ -429,8 +426,7 @@ def _won(
 
 def winner_in(winner: object) -> str:
     """A winner as text, however it is written; nothing where there is none."""
-    if isinstance(winner, float) and winner.is_integer():
-        winner = int(winner)
+    winner = whole_number(winner)
     known = isinstance(winner, str | int) or (isinstance(winner, float) and isfinite(winner))
     return str(winner).strip().casefold() if known else ""
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from alignment.rows.answers import EQUAL, answer_of
+from alignment.rows.cells import whole_number
 from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
@@ -26,7 +27,7 @@ from alignment.seam.words import _
 
 TEXTS = ("prompt", "response_a", "response_b")
 ENDS = ("winner_model_a", "winner_model_b", "winner_tie")
-YES = (1, True, "1", "true", "True")
+YES = (1, True, "true", "True")
 
 
 def fits(row: object) -> bool:
@@ -75,7 +76,7 @@ def _only(row: Columns, name: str) -> object:
 
 
 def _said(row: Columns) -> Said:
-    ended = [name for name in ENDS if any(row[name] == yes for yes in YES)]
+    ended = [name for name in ENDS if whole_number(row[name]) in YES]
     if len(ended) != 1:
         raise BadRow(_("it ended in no way, or in several"))
     return Tied() if ended == ["winner_tie"] else Preferred(ENDS.index(ended[0]))

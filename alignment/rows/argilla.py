@@ -26,6 +26,7 @@ from alignment.seam.words import _
 
 RESPONSES = ".responses"  # at the end of a column's name
 UNSENT = "responses that were not submitted"
+SENT = (None, "submitted")  # statuses of those that were
 MOST_RESPONSES = 1000
 
 
@@ -125,10 +126,13 @@ def _responses(responses: Any) -> Iterator[Response]:  # noqa: ANN401
                 yield _response(question, one, one)
         return
     for one in responses:
-        values = one.get("values") if isinstance(one, dict) else None
-        if not isinstance(values, dict):
+        about = one if isinstance(one, dict) else {}
+        values = about.get("values")
+        if not values and about.get("status") not in SENT:  # discarded: nothing was answered
+            yield Response("", None, None, about["status"])
+        elif not isinstance(values, dict):
             raise BadRow(_("a response has no “values”"))
-        for question, value in values.items():
+        for question, value in (values or {}).items():
             yield _response(question, value, one)
 
 
@@ -142,11 +146,11 @@ def _response(question: str, value: Any, about: Any) -> Response:  # noqa: ANN40
 def _said(
     one: Response, prompt: ImportedPrompt, names: Sequence[str], found: Found
 ) -> Iterator[ImportedLabel]:
-    if one.status not in (None, "submitted"):
+    if one.status not in SENT:
         found.left_out[UNSENT] += 1
         return
     who = "" if one.user is None else annotator_name(one.user, "user_id")
-    label = label_of(prompt, who, _value(one.value, names))
+    label = label_of(prompt, who, _value(one.value, names), one.question)
     if label is None:
         count_unsaid(found, one.question)
     else:

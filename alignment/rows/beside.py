@@ -6,7 +6,6 @@ They are read after the format, which may have used them in a way of its own.
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
 from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt
@@ -105,5 +104,5 @@ def _kept(value: object) -> object:
     if isinstance(value, str):
         fits = len(value) <= LONGEST_TAGS and value.isprintable()
         return value if fits else None
-    number = isinstance(value, int | float) and isfinite(value) and abs(value) < 2**53
+    number = isinstance(value, int | float) and abs(value) < 2**53  # so no NaN either
     return value if number else None

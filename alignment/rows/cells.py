@@ -4,6 +4,7 @@ A column of its own names the cells that got one, so that no other apostrophe is
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ MARKED = "marked"  # the column
 # Beginnings of formulas; the last four are the wide letters of =, +, - and @.
 COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 MARK = "'"
+WHOLE = re.compile(r"\s*([+-]?[0-9]{1,9})(\.0*)?\s*")  # of a table in which others are missing: 4.0
 
 
 def safe_cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -26,6 +28,14 @@ def cell_of(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)
+
+
+def whole_number(value: object) -> object:
+    """A whole number, however a file writes it; any other value as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    found = WHOLE.fullmatch(value) if isinstance(value, str) else None
+    return int(found.group(1)) if found else value
 
 
 def unmarked(row: Mapping[str, str]) -> dict[str, str]:

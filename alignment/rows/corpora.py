@@ -359,12 +359,18 @@ def _check_columns(table: Any, columns: Sequence[str], limit: int) -> None:  # n
 
 
 def check_there(columns: Sequence[str], names: Sequence[str]) -> None:
-    """Raise DataError where one of the columns is not among the names of a file's."""
+    """Raise DataError where one of the columns is not among the names of a file's, or is there twice."""
     for column in columns:
         if column not in names:
             raise DataError(
                 _("The file has no column “{column}”; it has {names}.").format(
                     column=column, names=", ".join(f"“{name[:40]}”" for name in names[:20])
+                )
+            )
+        if names.count(column) > 1:
+            raise DataError(
+                _("The table has two columns “{twice}”. Rename one of them.").format(
+                    twice=column[:40]
                 )
             )
 
@@ -376,7 +382,7 @@ def _understood() -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
         raise DataError(
             _("The Parquet file is damaged or cut short; write it again, or as JSON lines.")
         ) from error

@@ -68,12 +68,16 @@ class Thumbed(NamedTuple):
 
 
 class Graded(NamedTuple):
-    """The mark of an answer, from `lowest` to `highest`, and the marks of its attributes on the same scale."""
+    """The mark of an answer, from `lowest` to `highest`, and the marks of its attributes on the same scale.
+
+    Where a file does not say how far the scale of a question goes, its largest mark does: `question` names it.
+    """
 
     mark: int
     highest: int
     lowest: int = 1
     attributes: tuple[tuple[str, int], ...] = ()
+    question: str = ""
 
 
 class Demonstrated(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.rows import answers, prompts
+from alignment.rows.cells import whole_number
 from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
@@ -101,17 +102,14 @@ def _preferred(strength: int) -> Said:
 
 def _whole(value: object, what: str, low: int, high: int) -> int:
     """A whole number, as text too; raises BadRow."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 10:
-        value = int(value)
-    if type(value) is not int or not low <= value <= high:
+    number = whole_number(value)
+    if type(number) is not int or not low <= number <= high:
         raise BadRow(
             _("“{what}” is no whole number from {low} to {high}").format(
                 what=what, low=low, high=high
             )
         )
-    return value
+    return number
 
 
 FORMAT = Format(

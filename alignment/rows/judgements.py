@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignment.rows.answers import BAD, DIGITS, TIES, place_won, winner_in
+from alignment.rows.answers import BAD, TIES, place_won, winner_in
+from alignment.rows.cells import whole_number
 from alignment.rows.found import (
     BadRow,
     Demonstrated,
@@ -36,6 +37,7 @@ POOR = {"bad", "no", "false", "negative", "reject", "rejected", "dislike", "down
 SCALES = (5, 10)  # where a file does not say how far a scale goes: stars, or marks up to ten
 UNSAID = "annotations that say nothing of an answer: "  # and of what kind they are
 PAIR = 2
+LONGEST_QUESTION = 40  # characters of a question, by which its marks are known
 
 
 def said_by_choice(value: object, columns: Sequence[str]) -> Said | None:
@@ -53,18 +55,19 @@ def said_by_choice(value: object, columns: Sequence[str]) -> Said | None:
 
 def said_by_mark(value: object) -> Graded:
     """A mark on a scale that begins with 1; raises BadRow for none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, str) and DIGITS.fullmatch(value):
-        value = int(value)
-    if type(value) is not int or not 1 <= value <= SCALES[-1]:
+    mark = whole_number(value)
+    if type(mark) is not int or not 1 <= mark <= SCALES[-1]:
         raise BadRow(_("a rating is no whole number from 1 to {n}").format(n=SCALES[-1]))
-    return Graded(value, next(scale for scale in SCALES if value <= scale))
+    return Graded(mark, next(scale for scale in SCALES if mark <= scale))
 
 
-def label_of(prompt: ImportedPrompt, who: str, said: Said | None) -> ImportedLabel | None:
+def label_of(
+    prompt: ImportedPrompt, who: str, said: Said | None, question: object = ""
+) -> ImportedLabel | None:
     """The label of a prompt's answers, if it is about as many as there are, all of them different."""
     keys = tuple(answer.key for answer in prompt.answers)
+    if isinstance(said, Graded):
+        said = said._replace(question=str(question)[:LONGEST_QUESTION])
     if isinstance(said, Demonstrated):
         return ImportedLabel(who, (), said)
     counts = {Preferred: PAIR, Tied: PAIR, Thumbed: 1, Graded: 1}

@@ -84,7 +84,8 @@ def _said(
         value = result.get("value") if isinstance(result, dict) else None
         label = None
         if isinstance(value, dict) and isinstance(kind, str) and kind in RESULTS:
-            label = label_of(prompt, who, RESULTS[kind](value, names))
+            said = RESULTS[kind](value, names)
+            label = label_of(prompt, who, said, result.get("from_name", ""))
         if label is None:
             count_unsaid(found, kind)
         else:

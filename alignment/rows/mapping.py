@@ -8,6 +8,7 @@ from typing import Any
 
 from alignment.rows.answers import LISTS, SINGLE, side_of
 from alignment.rows.beside import ANNOTATORS
+from alignment.rows.cells import whole_number
 from alignment.rows.prompts import ASKING, SYSTEM
 from alignment.seam.words import _
 
@@ -78,38 +79,59 @@ def mapped(row: Any, roles: Roles) -> Any:  # noqa: ANN401 - whatever a file hol
     """The row in the columns that formats know, of those that were given a role; any other row as it is."""
     if not isinstance(row, dict):
         return row
+    made: dict[str, Any] = {
+        name: row[columns[0]] if len(columns) == 1 else [row[one] for one in columns]
+        for name, columns in _columns_by_name(row, roles).items()
+    }
+    if isinstance(made.get("winner"), str):
+        names = known_as(row, roles)
+        made["winner"] = {ours: name for name, ours in names.items()}.get(
+            made["winner"], made["winner"]
+        )
+    if (label := whole_number(made.get("label"))) in (0, 1):
+        made["label"] = bool(label)
+    return made | _asked(made)
+
+
+def _columns_by_name(row: Mapping[str, Any], roles: Roles) -> dict[str, list[str]]:
+    """The columns that say something in a row, by the names that formats know them by: several become one list."""
     by_role: dict[str, list[str]] = {}
     for column, role in roles.items():
         if role and row.get(column) is not None:
             by_role.setdefault(role, []).append(column)
-    made = {role: row[by_role[role][0]] for role in by_role if role not in SEVERAL}
-    made |= _answers(row, by_role)
-    if "winner" in made and isinstance(made["winner"], str):
-        names = known_as(roles)
-        made["winner"] = {ours: name for name, ours in names.items()}.get(
-            made["winner"], made["winner"]
-        )
-    return made | _asked(made)
+    made = {role: columns[:1] for role, columns in by_role.items() if role not in SEVERAL}
+    for role in (one for one in SEVERAL if one != CODE and len(by_role.get(one, [])) == 1):
+        (column,) = by_role[role]
+        made[f"{role}s" if isinstance(row[column], list) else role] = [column]
+    return made | _several(*(by_role.get(role, []) for role in ("answer", "rank", "rating")))
 
 
-def _answers(row: Mapping[str, Any], by_role: Mapping[str, list[str]]) -> dict[str, Any]:
-    """A list of answers, one, or a column for each, with their ranks or ratings."""
-    answers = [row[column] for column in by_role.get("answer", [])]
-    ranks, ratings = ([row[one] for one in by_role.get(role, [])] for role in ("rank", "rating"))
-    made: dict[str, Any] = {}
-    if len(answers) == 1:
-        made["answers" if isinstance(answers[0], list) else "answer"] = answers[0]
-    elif answers and len(ranks) == len(answers):
+def _several(answers: list[str], ranks: list[str], ratings: list[str]) -> dict[str, list[str]]:
+    """A list of answers with their ranks, or a column for each, where several columns hold some."""
+    made: dict[str, list[str]] = {}
+    if len(answers) > 1 and len(ranks) == len(answers):
         made |= {"answers": answers, "ranks": ranks}
-    else:
-        made |= {f"answer_{number}": one for number, one in enumerate(answers, start=1)}
-    if len(ranks) == 1:
-        made["ranks" if isinstance(ranks[0], list) else "rank"] = ranks[0]
-    if len(ratings) == 1:
-        made["ratings" if isinstance(ratings[0], list) else "rating"] = ratings[0]
-    elif len(ratings) == len(answers):
-        made |= {f"answer_{n}_rating": one for n, one in enumerate(ratings, start=1)}
+    elif len(answers) > 1:
+        made |= {f"answer_{number}": [one] for number, one in enumerate(answers, start=1)}
+    if "answers" in made and len(ratings) == len(answers):
+        made["ratings"] = ratings
+    elif len(answers) > 1 and len(ratings) == len(answers):
+        made |= {f"answer_{number}_rating": [one] for number, one in enumerate(ratings, start=1)}
     return made
+
+
+def unused_columns(row: Mapping[str, Any], roles: Roles, unused: Counter[str]) -> Counter[str]:
+    """The columns of a file of which nothing was made, from those of its mapped row: a role alone uses none."""
+    made = _columns_by_name(row, roles)
+    used = {one for columns in made.values() for one in columns}
+    used |= {column for column, role in roles.items() if role == CODE}
+    there = (column for column, value in row.items() if value is not None)
+    counted = Counter(str(column) for column in there if column not in used)
+    for name, number in unused.items():
+        side, _part, fact = name.partition("[].")
+        known = next((one for one in (name, f"{side}_{fact}", fact) if one in made), "")
+        counted.update(dict.fromkeys(made.get(known, [name]), number))
+    return counted
 
 
 def _asked(made: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,17 +146,18 @@ def _asked(made: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def known_as(roles: Roles) -> dict[str, str]:
-    """The columns of a file by the names that formats know them by."""
-    answers = [column for column, role in roles.items() if role == "answer"]
+def known_as(row: object, roles: Roles) -> dict[str, str]:
+    """The columns of a row by the names that formats know them by: an answer that it lacks has none."""
+    there = {name for name in row if row[name] is not None} if isinstance(row, dict) else {*roles}
+    answers = [column for column, role in roles.items() if role == "answer" and column in there]
     several = {f"answer_{number}": one for number, one in enumerate(answers, start=1)}
     return several | {
         role: column for column, role in roles.items() if role and role not in SEVERAL
     }
 
 
-def in_its_words(reason: str, roles: Roles) -> str:
+def in_its_words(reason: str, row: object, roles: Roles) -> str:
     """Why a row is bad, with the columns as the file calls them."""
-    names = known_as(roles)
+    names = known_as(row, roles)
     named = ANSWER.sub(lambda found: names.get(found.group(), found.group()), reason)
     return re.sub(r"“(\w+)”", lambda found: f"“{names.get(found.group(1), found.group(1))}”", named)

@@ -103,19 +103,21 @@ def _of_text(file: BinaryIO, table: Table) -> Rows:
     """The rows of a table of text, each at the line that it begins on."""
     text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
     suffix = next(one.lower() for one in table.path.suffixes if one.lower() in SEPARATORS)
-    first = text.readline(LONGEST_CELL)
+    first, blank = text.readline(LONGEST_CELL), 0
+    while first and not first.strip():
+        first, blank = text.readline(LONGEST_CELL), blank + 1
     lines = csv.reader(
         _before(first, text), delimiter=_separator(first, SEPARATORS[suffix]), strict=True
     )
-    begins = 1
+    begins = blank + 1
     try:
         header = [name.strip() for name in next(lines, [])]
         check_there(table.columns, header)
-        begins = lines.line_num + 1
+        begins = blank + lines.line_num + 1
         for cells in lines:
             if cells:
                 yield _row(f"line {begins}", header, cells, table.columns)
-            begins = lines.line_num + 1
+            begins = blank + lines.line_num + 1
     except csv.Error as error:
         raise DataError(
             _(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignment.rows.cells import COMPUTED, MARKED, safe_cells, unmarked
+from alignment.rows.cells import COMPUTED, MARKED, safe_cells, unmarked, whole_number
 
 FORMULAS = (
     "=1+1",
@@ -37,3 +37,16 @@ def test_only_what_would_be_computed_gets_a_mark():
 def test_values_are_written_as_json_and_nothing_as_nothing():
     row = {"a": None, "b": True, "c": 3, "d": ["x"], "e": "=x"}
     assert safe_cells(row, [*row]) == ["", "true", "3", '["x"]', "'=x", "e"]
+
+
+@pytest.mark.parametrize("value", [4, 4.0, "4", "4.0", "4.00", "4.", " 4 ", "+4", "04"])
+def test_a_whole_number_is_one_however_it_is_written(value):
+    assert whole_number(value) == 4
+    assert isinstance(whole_number(value), int)
+
+
+@pytest.mark.parametrize(
+    "value", [4.5, "4.5", "4.01", "1e3", "", ".0", "4,0", "4" * 10, "٤", True, None, [4], 10**400]
+)
+def test_any_other_value_is_as_it_is(value):
+    assert whole_number(value) is value

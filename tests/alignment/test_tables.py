@@ -58,6 +58,7 @@ def read(path, columns=COLUMNS):
     ("name", "write"),
     [
         ("c.csv", as_csv),
+        ("c.csv", lambda rows: "\n \n" + as_csv(rows)),
         ("c.CSV", lambda rows: "\ufeff" + as_csv(rows, ";")),
         ("c.tsv", lambda rows: as_csv(rows, "\t")),
         ("c.csv.gz", lambda rows: gzip.compress(as_csv(rows).encode())),
@@ -125,6 +126,7 @@ def test_a_bad_line_of_json_is_named(a_file, line, reason):
         ("c.csv", b"PK\x03\x04", "packed as zip"),
         ("c.txt", b"text,label\nx,a\n", "name it .csv"),
         ("c.csv", b"body,label\nx,a\n", "no column “text”"),
+        ("c.csv", b"text,label,text\nx,a,y\n", "two columns “text”"),
         ("c.csv", b'text,label\n"x,a\ny,b\n', "damaged at line 2"),
         ("c.csv.gz", gzip.compress(b"text,label\nx,a\n")[:-9], "damaged or cut short"),
         ("c.parquet", b"PAR1 and then nothing", "damaged or cut short"),

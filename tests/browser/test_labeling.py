@@ -127,6 +127,23 @@ def test_both_answers_scroll_together_until_told_otherwise(page, project):
     )
 
 
+def test_page_keys_turn_the_answers_where_the_page_itself_stands_still(page):
+    Completion.objects.update(text=LONG * 3)
+    page.reload()
+    page.wait_for_selector("#dock[data-ready]")
+    left = shown(page).locator(".answer").first
+    height = left.evaluate("(side) => side.clientHeight")
+    page.keyboard.press("PageDown")
+    assert abs(left.evaluate("(side) => side.scrollTop") - 0.9 * height) <= 1
+    page.keyboard.press("w")
+    page.keyboard.press("PageUp")  # while somebody writes it is the editor's
+    assert left.evaluate("(side) => side.scrollTop") > 0
+    page.keyboard.press("Escape")
+    for _ in range(2):  # the answers have less room beside an open reason
+        page.keyboard.press("PageUp")
+    assert left.evaluate("(side) => side.scrollTop") == 0
+
+
 def test_labelling_works_without_scripts(chromium, project, address):
     some_tasks(project, 1)
     page = chromium.new_context(java_script_enabled=False).new_page()

@@ -18,6 +18,7 @@ from webapp.runs.models import Run
 
 CANARY = "canary-of-another-project"
 KEPT = ("cache", "rendering_rendering", "django_session")
+NOBODYS = "1000000007"  # the number of no row, and of nothing that a statement holds by itself
 
 
 class Forms(HTMLParser):
@@ -81,7 +82,12 @@ class Trial:
         return found
 
     def cases(self, kinds, places):
-        """Each of these addresses with a query or a form of its own, one field of which names something of theirs."""
+        """Each field with each of their numbers."""
+        for *case, fields, name in self.fields(kinds, places):
+            yield from ((*case, fields | {name: number}) for number in self.numbers())
+
+    def fields(self, kinds, places):
+        """Each field of a query or a form of these addresses, with the others beside it."""
         for address in places:
             for kind in kinds if address.name == "runs:start" else [""]:
                 query = {"kind": kind} if kind else {}
@@ -92,10 +98,42 @@ class Trial:
                         *(own if place == "POST" else ()),
                     }
                     for name in sorted(names - {"kind", "csrfmiddlewaretoken"}):
-                        yield from (
-                            (address, place, query, fields | {name: number})
-                            for number in self.numbers()
-                        )
+                        yield address, place, query, fields, name
+
+    def try_field(self, address, place, query, fields, name):
+        """Ask with all their numbers where this field reaches the database; with one where it does not: it finds
+        no row there. How often that was."""
+        *_, last = numbers = self.numbers()
+        reaches = any(
+            self.reaches(number, address, place, query, fields | {name: number})
+            for number in (NOBODYS, last)
+        )
+        tried = numbers if reaches else [last]
+        for number in tried:
+            self.one(address, place, query, fields | {name: number})
+        return len(tried)
+
+    def reaches(self, number, *case):
+        """Whether the database is given this number by itself; within a text it finds no row."""
+        asked = []
+
+        def note(execute, sql, params, many, context):
+            asked.append(number in set(map(str, flat(params))))
+            return execute(sql, params, many, context)
+
+        with transaction.atomic(), connection.execute_wrapper(note):
+            self.answer(*case)
+            transaction.set_rollback(True)
+        return any(asked)
+
+    def answer(self, address, place, query, fields):
+        """Status and body of what is said to this case."""
+        client, path = self.browser.client(address.name), self.world.path(address)
+        if place == "GET":
+            answer = client.get(path, fields)
+        else:
+            answer = client.post(path + asking(query), fields)
+        return answer.status_code, b"".join(answer)
 
     def seen(self, address, query):
         """The fields of its page, and by the way what it asks for."""
@@ -110,7 +148,7 @@ class Trial:
 
     def one(self, address, place, query, fields):
         """Ask, look at what is said and done, and take it back."""
-        client, writes = self.browser.client(address.name), []
+        writes = []
 
         def note(execute, sql, params, many, context):
             if sql.startswith(("INSERT", "UPDATE", "DELETE")) and not any(
@@ -119,21 +157,20 @@ class Trial:
                 writes.append(sql)
             return execute(sql, params, many, context)
 
-        path = self.world.path(address)
         with transaction.atomic(), connection.execute_wrapper(note):
-            if place == "GET":
-                answer = client.get(path, fields)
-            else:
-                answer = client.post(path + asking(query), fields)
-            said = b"".join(answer) if answer.streaming else answer.content
+            status, said = self.answer(address, place, query, fields)
             fault = "shows it" if CANARY.encode() in said else ""
             if writes and not fault and self.fingerprint() != self.before:
                 fault = f"touches it: {writes[:3]}"
             transaction.set_rollback(True)
-        if fault or answer.status_code >= 500:
-            self.wrong.append(
-                f"{place} {address.name} {fields}: {answer.status_code} {fault}"[:400]
-            )
+        if fault or status >= 500:
+            self.wrong.append(f"{place} {address.name} {fields}: {status} {fault}"[:400])
+
+
+def flat(params):
+    """The values of a statement, those in its lists too."""
+    for one in params or ():
+        yield from flat(one) if isinstance(one, list | tuple) else [one]
 
 
 def asking(query):

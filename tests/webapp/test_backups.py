@@ -1,5 +1,8 @@
 """Backups: whole while people label, refused when a byte is wrong, and never half restored."""
 
+import hashlib
+import io
+import json
 import sys
 import tarfile
 import threading
@@ -140,12 +143,16 @@ def busy(lab, tmp_path):
         finally:
             connection.close()
 
+    def end():
+        stop.set()
+        thread.join(60)
+
     thread = threading.Thread(target=label)
     thread.start()
     assert labelled.acquire(timeout=60)
+    labelled.end = end
     yield labelled
-    stop.set()
-    thread.join(60)
+    end()
 
 
 def test_a_backup_made_while_people_label_is_consistent(busy, tmp_path, elsewhere):
@@ -155,6 +162,7 @@ def test_a_backup_made_while_people_label_is_consistent(busy, tmp_path, elsewher
         continue
     for _ in range(5):  # they are not kept waiting for ever
         assert busy.acquire(timeout=60)
+    busy.end()  # a fork beside a thread that uses SQLite may wait for its locks for ever
     elsewhere.manage("restore", str(tmp_path / "attune.tar"))
     rows = rows_in(elsewhere.database)
     labels, tasks = rows["labeling_label"], rows["labeling_task"]
@@ -288,6 +296,74 @@ def test_an_older_backup_is_not_written_over(file):
     with pytest.raises(CommandError, match="there already"):
         call_command("backup", str(file))
     assert file.read_bytes() == before
+
+
+def test_of_two_backups_of_one_name_one_is_whole_and_the_other_refused(
+    lab, tmp_path, monkeypatch, elsewhere
+):
+    target, engine, others = tmp_path / "attune.tar", ENGINES[connection.vendor], []
+
+    def dump(copy):
+        if not others:
+            others.append(copy)
+            back_up(target)  # somebody else, a moment later and quicker
+        engine.dump(copy)
+
+    monkeypatch.setitem(ENGINES, connection.vendor, engine._replace(dump=dump))
+    with pytest.raises(BackupError, match="there already"):
+        back_up(target)
+    elsewhere.manage("restore", str(target))
+    assert rows_in(elsewhere.database) == rows_here()
+    assert [path.name for path in tmp_path.glob("*backup*")] + [target.name] == ["attune.tar"]
+
+
+def sealed(path, **members):
+    """A tar of files whose sums are right; its manifest's other facts are those of a backup, or as given."""
+    facts = {"format": 1, "engine": connection.vendor, "made_at": "", "labels": 0, "artifacts": 0}
+    facts |= {"migrations": [], "sha256": {}} | members.pop("facts", {})
+    facts["sha256"] |= {
+        name: hashlib.sha256(content).hexdigest() for name, content in members.items()
+    }
+    with tarfile.open(path, "w") as tar:
+        for name, content in [*members.items(), (MANIFEST, json.dumps(facts).encode())]:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"format": "1"}, {"format": 2}, {"engine": "oracle"}, {"engine": None}, {"labels": []}, {"made_at": 5},
+        {"migrations": 5}, {"migrations": [5]}, {"artifacts": None}, {"sha256": {"x": []}}, {"sha256": {"x": "y"}}, {},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_manifest_that_was_made_up_is_refused_in_words(lab, tmp_path, facts):
+    before = rows_here()
+    with pytest.raises(CommandError, match=r"backup|is damaged"):
+        call_command("restore", str(sealed(tmp_path / "x.tar", facts=facts)), force=True)
+    assert rows_here() == before
+
+
+def test_a_database_that_is_none_is_refused_whatever_its_sum(lab, tmp_path):
+    name, before = ENGINES[connection.vendor].file, rows_here()
+    file = sealed(tmp_path / "x.tar", **{name: b"no database " * 99})
+    with pytest.raises(CommandError, match=r"cannot be copied|failed"):
+        call_command("restore", str(file), force=True)
+    assert rows_here() == before
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's database is a file")
+def test_a_broken_database_is_replaced_by_force_and_kept(file, elsewhere):
+    elsewhere.var.mkdir()
+    broken = elsewhere.var / "attune.sqlite3"
+    broken.write_bytes(b"no database " * 99)
+    assert "--force" in elsewhere.manage("restore", str(file), status=1)
+    elsewhere.manage("restore", str(file), "--force")
+    assert rows_in(elsewhere.database) == rows_here()
+    assert (elsewhere.var / "attune.sqlite3.before-restore").read_bytes() == b"no database " * 99
 
 
 def test_a_backup_of_a_newer_version_is_refused(lab, tmp_path, monkeypatch):

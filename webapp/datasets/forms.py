@@ -29,6 +29,7 @@ from webapp.site.fields import DrawnChoice, DrawnCount, drawn, offer_names
 
 SOMETHING = Demonstrated("Something.")  # is there a kind of task that has words for it?
 NAMES = 2000  # characters of several names together
+MOST_NEED, MOST_PAIRS = 20, 10_000  # labels of a task, pairs of a prompt
 
 
 class JoinedInput(forms.TextInput):
@@ -206,12 +207,12 @@ class TakeForm(forms.Form):
     become = forms.ChoiceField(label=_("What the rows become"), choices=Become.choices)
     kind = DrawnChoice(label=_("Kind of task"), required=False)
     need = DrawnCount(
-        label=_("Labels per task"), min_value=1, max_value=20, initial=1, required=False
+        label=_("Labels per task"), min_value=1, max_value=MOST_NEED, initial=1, required=False
     )
     pairs = DrawnCount(
         label=_("Pairs per prompt"),
         min_value=0,
-        max_value=10_000,
+        max_value=MOST_PAIRS,
         initial=PAIRS,
         required=False,
         help_text=_("At most so many; 0 means all."),

@@ -6,7 +6,6 @@ again from their inputs, and an export can be made again.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import tarfile
@@ -15,16 +14,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
+from pydantic import BaseModel, ValidationError
 
 from alignment.seam.errors import CheckpointError
 from alignment.seam.folders import verify
 from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Label
+from webapp.machine import database
 from webapp.operations.database_copies import ENGINES
 
 MANIFEST = "BACKUP.json"
@@ -45,6 +46,18 @@ class Saved(NamedTuple):
     labels: int
     artifacts: int
     bytes: int
+
+
+class Facts(BaseModel, strict=True):
+    """What the manifest of a backup says of it."""
+
+    format: int
+    engine: str
+    made_at: str
+    labels: int
+    artifacts: int
+    migrations: list[str]
+    sha256: dict[str, str]
 
 
 class Hashed:
@@ -81,14 +94,28 @@ def back_up(target: Path, *, with_secret: bool = False) -> Saved:
     """Write a backup; raises BackupError and leaves nothing when it cannot be whole."""
     if target.exists():
         raise BackupError(f"{target} is there already; choose another name.")
-    with _aside(target) as partial, TemporaryDirectory(dir=target.parent) as scratch:
-        with _private(partial) as file, tarfile.open(fileobj=file, mode="w") as tar:
-            facts = _fill(_Writer(tar), Path(scratch), with_secret=with_secret)
+    try:  # in a folder of our own: somebody may be writing the same backup
+        with TemporaryDirectory(dir=target.parent, prefix=".backup-") as scratch:
+            partial = Path(scratch) / "whole"
+            with _private(partial) as file, tarfile.open(fileobj=file, mode="w") as tar:
+                facts = _fill(_Writer(tar), Path(scratch), with_secret=with_secret)
+            _put(partial, target)
+    except OSError as error:
+        raise BackupError(f"{target}: nothing was backed up. {error.strerror or error}.") from error
+    return Saved(facts.labels, facts.artifacts, target.stat().st_size)
+
+
+def _put(partial: Path, target: Path) -> None:
+    """Give a file its name, which nobody else may have taken meanwhile."""
+    try:
+        os.link(partial, target)
+    except FileExistsError as error:
+        raise BackupError(f"{target} is there already; choose another name.") from error
+    except OSError:  # a disk without links
         partial.rename(target)
-    return Saved(facts["labels"], facts["artifacts"], target.stat().st_size)
 
 
-def _fill(writer: _Writer, scratch: Path, *, with_secret: bool) -> dict[str, Any]:
+def _fill(writer: _Writer, scratch: Path, *, with_secret: bool) -> Facts:
     engine = ENGINES[connection.vendor]
     named, labels = referenced(), Label.objects.count()
     engine.dump(scratch / engine.file)
@@ -97,19 +124,17 @@ def _fill(writer: _Writer, scratch: Path, *, with_secret: bool) -> dict[str, Any
     for digest in sorted(named):
         _add_blob(writer, digest)
     if with_secret:
-        writer.add(Path(settings.VAR) / SECRET, SECRET)
-    facts = {
-        "format": FORMAT,
-        "engine": connection.vendor,
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "labels": labels,  # at least
-        "artifacts": len(named),
-        "migrations": sorted(
-            ".".join(key) for key in MigrationLoader(connection).applied_migrations
-        ),
-        "sha256": writer.sums,
-    }
-    (scratch / MANIFEST).write_text(json.dumps(facts, indent=1))
+        _add_secret(writer)
+    facts = Facts(
+        format=FORMAT,
+        engine=connection.vendor,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=labels,  # at least
+        artifacts=len(named),
+        migrations=sorted(".".join(key) for key in MigrationLoader(connection).applied_migrations),
+        sha256=writer.sums,
+    )
+    (scratch / MANIFEST).write_text(facts.model_dump_json(indent=1))
     writer.add(scratch / MANIFEST, MANIFEST)
     return facts
 
@@ -138,13 +163,13 @@ def _is_whole(folder: Path, digest: str) -> bool:
         return False
 
 
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
+def _add_secret(writer: _Writer) -> None:
+    path = Path(settings.VAR) / SECRET
+    if not path.exists():
+        raise BackupError(
+            f"There is no {path}: the secret key is somewhere else. Save it yourself."
+        )
+    writer.add(path, SECRET)
 
 
 @contextmanager
@@ -157,7 +182,7 @@ def _private(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
-def restore(source: Path, *, force: bool = False) -> dict[str, Any]:
+def restore(source: Path, *, force: bool = False) -> Facts:
     """Put a backup in place of what is here, once every byte of it is known to be right.
 
     The facts of its manifest. Raises BackupError before anything is changed.
@@ -178,31 +203,30 @@ def restore(source: Path, *, force: bool = False) -> dict[str, Any]:
 
 
 def is_empty() -> bool:
-    """Whether there are neither rows nor artifacts."""
+    """Whether there are neither rows nor artifacts; a database that is none may be somebody's."""
     blobs = Path(settings.STORE) / BLOBS
-    return not connection.introspection.table_names() and not blobs.exists()
+    try:
+        return not connection.introspection.table_names() and not blobs.exists()
+    except DatabaseError as error:
+        if database.is_away(error):
+            raise
+        return False
 
 
-def _unpack(source: Path, aside: Path) -> dict[str, Any]:
+def _unpack(source: Path, aside: Path) -> Facts:
     """Unpack and compare every file with its sum; the manifest's facts."""
     try:
         with tarfile.open(source, "r:") as tar:
             sums = {member.name: _extract(tar, member, aside) for member in tar}
-        facts = _facts(aside / MANIFEST)
+        facts = Facts.model_validate_json((aside / MANIFEST).read_bytes())
+    except ValidationError as error:
+        raise BackupError(f"{source} is no backup: its manifest says nothing of one.") from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise BackupError(f"{source} is no backup, or was cut short: {error}.") from error
     del sums[MANIFEST]
-    wrong = sorted(sums.items() ^ facts["sha256"].items())
+    wrong = sorted(sums.items() ^ facts.sha256.items())
     if wrong:
         raise BackupError(f"{source} is damaged: {wrong[0][0]} is not what was backed up.")
-    return facts
-
-
-def _facts(manifest: Path) -> dict[str, Any]:
-    """What a manifest says; ValueError where it names no sums."""
-    facts: object = json.loads(manifest.read_text())
-    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), dict):
-        raise ValueError("its manifest names no files")
     return facts
 
 
@@ -220,15 +244,18 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, aside: Path) -> str:
     return content.digest.hexdigest()
 
 
-def _check(aside: Path, facts: dict[str, Any]) -> None:
+def _check(aside: Path, facts: Facts) -> None:
     """Whether this code and this database can take it in; raises BackupError."""
-    if facts["format"] != FORMAT:
+    if facts.format != FORMAT:
         raise BackupError("The backup was made by another version of Attune.")
-    if facts["engine"] != connection.vendor:
-        was, now = ENGINE_NAMES[facts["engine"]], ENGINE_NAMES[connection.vendor]
+    if facts.engine != connection.vendor:
+        was = ENGINE_NAMES.get(facts.engine, "another database")
+        now = ENGINE_NAMES[connection.vendor]
         raise BackupError(f"The backup is of {was}, the database here is {now}.")
-    known = {".".join(key) for key in MigrationLoader(connection).disk_migrations}
-    if set(facts["migrations"]) - known:
+    if ENGINES[facts.engine].file not in facts.sha256:
+        raise BackupError("There is no database in the backup.")
+    known = {".".join(key) for key in MigrationLoader(None).disk_migrations}
+    if set(facts.migrations) - known:
         raise BackupError("The backup was made by a newer version of Attune; install that first.")
     for folder in _blobs(aside):
         if not _is_whole(folder, folder.name):
@@ -236,7 +263,7 @@ def _check(aside: Path, facts: dict[str, Any]) -> None:
     ENGINES[connection.vendor].check(aside / ENGINES[connection.vendor].file)
 
 
-def _install(aside: Path, facts: dict[str, Any]) -> None:
+def _install(aside: Path, facts: Facts) -> None:
     """Artifacts first, which can only add; then the database, at once."""
     for folder in _blobs(aside):
         target = Artifact(manifest_sha256=folder.name).path
@@ -246,7 +273,7 @@ def _install(aside: Path, facts: dict[str, Any]) -> None:
     if (aside / SECRET).exists():
         with _private(Path(settings.VAR) / SECRET) as file:
             file.write((aside / SECRET).read_bytes())
-    engine = ENGINES[facts["engine"]]
+    engine = ENGINES[facts.engine]
     engine.load(aside / engine.file)
 
 

@@ -4,8 +4,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,13 +27,23 @@ class _Engine(NamedTuple):
 
 def dump_sqlite(target: Path) -> None:
     """A consistent copy in one read transaction; writers go on meanwhile."""
-    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=60)) as source:
+    with _sqlite(connection.settings_dict["NAME"]) as source:
         source.execute("VACUUM INTO ?", [str(target)])
+
+
+@contextmanager
+def _sqlite(file: str | Path) -> Iterator[sqlite3.Connection]:
+    """A database of SQLite's; CopyError where it is none, is damaged, or has no room."""
+    try:
+        with closing(sqlite3.connect(file, timeout=60)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise CopyError(f"The database cannot be copied: {error}.") from error
 
 
 def check_sqlite(copy: Path) -> None:
     """Raise CopyError where the copy is not a sound database."""
-    with closing(sqlite3.connect(copy)) as database:
+    with _sqlite(copy) as database:
         found = database.execute("PRAGMA integrity_check").fetchone()[0]
         broken = database.execute("PRAGMA foreign_key_check").fetchone()
     if found != "ok" or broken:
@@ -46,17 +56,26 @@ def load_sqlite(copy: Path) -> None:
     target = Path(connection.settings_dict["NAME"])
     target.parent.mkdir(parents=True, exist_ok=True)
     ready = target.with_name(f"{target.name}.restoring")
-    shutil.copy(copy, ready)
-    if target.exists():
-        _keep_old(target)
-    ready.replace(target)
+    try:
+        shutil.copy(copy, ready)
+        if target.exists():
+            _keep_old(target)
+        ready.replace(target)
+    finally:
+        ready.unlink(missing_ok=True)
 
 
 def _keep_old(target: Path) -> None:
-    with closing(sqlite3.connect(target)) as old:
-        old.execute("PRAGMA journal_mode=DELETE")  # no log of the old may meet the new one
-        if not old.execute("SELECT 1 FROM sqlite_master").fetchone():
-            return
+    with _sqlite(target) as old:
+        try:
+            old.execute("PRAGMA journal_mode=DELETE")  # no log of the old may meet the new one
+            if not old.execute("SELECT 1 FROM sqlite_master").fetchone():
+                return
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+                raise
+            for log in ("-wal", "-shm"):
+                target.with_name(target.name + log).unlink(missing_ok=True)
     kept = target.with_name(f"{target.name}.before-restore")
     kept.unlink(missing_ok=True)
     os.link(target, kept)

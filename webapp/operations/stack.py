@@ -5,10 +5,8 @@ import fcntl
 import logging
 import os
 import shutil
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +31,7 @@ from redis.exceptions import RedisError
 from webapp.accounts.models import OneTimeLink, new_link
 from webapp.labeling.composition import converses_somewhere
 from webapp.machine import database, disk
+from webapp.machine.endings import is_asked_to_end
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
 
@@ -45,8 +44,6 @@ LOOK = 3.0  # seconds between two looks at what is wanted; what ends everything 
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
-
-_asked_to_end = threading.Event()  # by a signal
 
 
 class Stack:
@@ -126,7 +123,7 @@ class Stack:
 
     def check(self) -> None:
         """Raise StackError when there is nothing left to keep, and KeyboardInterrupt when all is to end."""
-        if _asked_to_end.is_set():
+        if is_asked_to_end():
             raise KeyboardInterrupt
         self.keeper.check()
 
@@ -327,27 +324,3 @@ def say(out: OutputWrapper, text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         out.write(text)
         out.flush()
-
-
-def _end(_number: int, _frame: object) -> NoReturn:
-    # Raised within a database's callback or a destructor it would be lost: then `check` says it again.
-    _asked_to_end.set()
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block as Ctrl-C does; under nohup the terminal may close.
-
-    Ctrl-C is heard even where a script's `&` has it ignored: it is how whoever started us ends us.
-    """
-    heard = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-    _asked_to_end.clear()
-    before = {number: signal.signal(number, _end) for number in heard}
-    try:
-        yield
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)

@@ -7,6 +7,7 @@ const TYPING = "textarea, select, [contenteditable], input:not([type=checkbox], 
 const REPEATING = new Set(["down", "up"]);
 const ON_SHEETS = new Set(["guidelines", "help", "skip"]); // what opened one closes it
 const NAMED = new Set(["Enter", "Backspace"]); // of the controls, whoever chose which keys
+const PAGES = { PageDown: 0.9, PageUp: -0.9 }; // heights of a side
 const NAMELESS = new Set(["Unidentified", "Process", "Dead"]); // keys of which no character is told
 
 function open(id, field) {
@@ -26,6 +27,12 @@ function put(side, top) {
 
 function scroll(step) {
   for (const side of answers()) put(side, side.scrollTop + step * side.clientHeight);
+}
+
+// Where the page itself does not scroll and no part of it was chosen, a page of the answers is meant.
+function turnsPage({ key, target }) {
+  const page = document.scrollingElement;
+  return Boolean(PAGES[key]) && page.scrollHeight <= page.clientHeight && !target.closest("article");
 }
 
 // Equal heights of text stand side by side; a side at its end waits for the longer one.
@@ -96,6 +103,10 @@ export function listen({ chosen, press: pressed, pressNamed, repeat, undo, skip 
       return;
     }
     const sheet = document.querySelector(":popover-open");
+    if (!sheet && turnsPage(event)) {
+      event.preventDefault();
+      return scroll(PAGES[event.key]);
+    }
     if (!Object.keys(ours).length) return; // switched off
     if (!event.repeat && press(sheet, event)) return event.preventDefault();
     if (NAMED.has(event.key)) {

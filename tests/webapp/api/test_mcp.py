@@ -85,7 +85,7 @@ def test_the_official_client_is_refused_by_role_scope_and_token(live_server):
 
     async def act(client):
         with pytest.raises(MCPError, match="nothing here"):
-            await client.read_resource("attune:///projects/999")
+            await client.read_resource(f"attune:///projects/{project.pk + 1}")
         with pytest.raises(MCPError, match="no tool"):
             await client.call_tool("explode", {})
         return await freeze_of(client, project)

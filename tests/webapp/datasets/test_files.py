@@ -105,6 +105,7 @@ PRETTY = json.dumps([{"prompt": "a"}, {"prompt": "b"}], indent=2)
         (bz2.compress(LINES), "JSON lines"),
         (lzma.compress(LINES), "JSON lines"),
         (zstd(LINES), "JSON lines"),
+        (b"\x50\x2a\x4d\x18\x04\0\0\0size" + zstd(LINES[:4]) + zstd(LINES[4:]), "JSON lines"),
         (parquet(prompt=["a", "b"]), "Parquet"),
         (gzip.compress(parquet(prompt=["a", "b"])), "Parquet"),
         (zipped(x_dot_jsonl=LINES, README_dot_md="# Read"), "a zip with 1 file of rows"),
@@ -426,7 +427,7 @@ ANSWERED = [("a", "x", "y"), ("b", "x", "y")]
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("hint", ["", "sep={}", "SEP={}", '"sep={}"'])
 @pytest.mark.parametrize("change", [str.lower, str.title, str.upper])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\ufeff\n", "\n  \n"])
 def test_a_table_is_read_however_it_is_written(look, end, separator, hint, change, mark):
     rows = [tuple(map(change, ("prompt", "chosen", "rejected"))), *ANSWERED]
     text = "".join(separator.join(row) + end for row in rows)

@@ -274,6 +274,32 @@ def test_a_rank_is_a_whole_number_however_written(rank):
     assert the_prompt(read(tree(reply("a", rank)))).answers["a"].rank == rank
 
 
+MARKS = dict.fromkeys(("helpfulness", "correctness", "coherence", "complexity", "verbosity"), 2)
+SIDES = {"response_1": "x", "response_2": "y"}
+NUMBERS = {  # a row for each column that holds whole numbers
+    "rank": {"prompt": "q", "answer": "x"},
+    "rating": {"prompt": "q", "completion": "x"},
+    "winner": {"prompt": "q", **SIDES},
+    "helpfulness": {"prompt": "q", "response": "x", **MARKS},
+    "preference_strength": {"prompt": "q", **SIDES},
+    "winner_model_a": {
+        "prompt": "q",
+        "response_a": "x",
+        "response_b": "y",
+        "winner_model_b": "0.0",
+        "winner_tie": 0.0,
+    },
+}
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_a_number_is_read_however_a_table_writes_it(column):
+    """In a column with a gap, tables of numbers are written as 1.0."""
+    (first, *others) = (read(NUMBERS[column] | {column: one}) for one in (1, 1.0, "1", "1.0"))
+    assert (first.refusals, first.unused, first.left_out) == ([], {}, {})
+    assert all([*other.prompts.values()] == [*first.prompts.values()] for other in others)
+
+
 @pytest.mark.parametrize("rank", [1.5, math.nan, math.inf, -1, "first", True, 10**400])
 def test_any_other_rank_is_refused_by_name(rank):
     (refusal,) = read(tree(reply("a", rank))).refusals
@@ -521,7 +547,7 @@ def test_a_winner_is_the_answer_of_its_side_wherever_the_columns_stand(
     assert not reading.left_out
 
 
-@pytest.mark.parametrize("winner", [1, 1.0, "1", "response_1", "Response_1", " 1 ", "01"])
+@pytest.mark.parametrize("winner", [1, 1.0, "1", "1.0", "response_1", "Response_1", " 1 ", "01"])
 def test_a_winner_may_be_a_number_or_a_column(winner):
     row = {"prompt": "q", "response_2": "y", "response_1": "x", "winner": winner}
     assert preferred(the_prompt(read(row))) == [("x", "y")]

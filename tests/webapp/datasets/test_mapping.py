@@ -130,6 +130,61 @@ def test_columns_for_code_stay_with_their_prompts(project):
     assert project.prompts.first().record().columns
 
 
+BESIDE = {"q": "Why?", "a": "x"}
+GIVEN_BESIDE = {"q": "prompt", "a": "answer"}
+WORTH = ["", "x", "good", 0, 1, 1.5, "1.0", True, None, ["x"], [1], {"x": 1}, {"role": "user"}]
+
+
+@pytest.mark.parametrize("role", [one for one in ROLES if one not in ("prompt", "chosen")])
+def test_a_column_of_which_nothing_is_made_is_named_whatever_its_role(role):
+    without = held(BESIDE, **GIVEN_BESIDE)
+    for value in WORTH:
+        reading = held(BESIDE | {"more": value}, **GIVEN_BESIDE, more=role)
+        assert told(reading) != told(without) or reading.unused == {"more": 1} or not value, value
+
+
+def told(reading):
+    """What became of a row, but for its columns that are not used."""
+    prompts = [(one, one.answers) for one in reading.prompts.values()]
+    about = [[dict(one.about) for one in answers.values()] for _, answers in prompts]
+    return reading.refusals, reading.left_out, reading.notes, prompts, about
+
+
+@pytest.mark.parametrize("given", [1, 0, 1.0, "1", "0.0", True, "false"])
+def test_a_label_may_be_a_number_where_somebody_says_that_it_is_one(given):
+    prompt, reading = prompt_of(BESIDE | {"l": given}, **GIVEN_BESIDE, l="label")
+    assert prompt.labels[0].said == Thumbed(str(given) in ("1", "1.0", "True"))
+    assert not reading.unused
+
+
+@pytest.mark.parametrize(
+    ("ranks", "ratings"), [(2, 2), (2, 0), (0, 2), (1, 2), (2, 1), (1, 0), (0, 1)]
+)
+def test_ranks_and_ratings_are_of_each_answer_or_named(ranks, ratings):
+    columns = {f"rank {n}": "rank" for n in range(ranks)}
+    columns |= {f"rating {n}": "rating" for n in range(ratings)}
+    row = {"q": "Why?", "a": "x", "b": "y"} | {name: int(name[-1]) for name in columns}
+    prompt, reading = prompt_of(row, q="prompt", a="answer", b="answer", **columns)
+    assert len(prompt.pairs) == (ranks == 2)
+    about = [dict(answer.about) for answer in prompt.answers.values()]
+    assert about == ([{"rating": 0}, {"rating": 1}] if ratings == 2 else [{}, {}])
+    alone = [role for role, number in (("rank", ranks), ("rating", ratings)) if number == 1]
+    assert set(reading.unused) == {f"{role} 0" for role in alone}
+
+
+@pytest.mark.parametrize("missing", ["a1", "a2", "a3"])
+def test_a_winner_is_the_answer_of_its_column_whichever_others_are_missing(missing):
+    roles = {"q": "prompt", "a1": "answer", "a2": "answer", "a3": "answer", "w": "winner"}
+    row = {"q": "Why?", "a1": "one", "a2": "two", "a3": "three"}
+    worse, better = (name for name in ("a1", "a2", "a3") if name != missing)
+    prompt, _reading = prompt_of(row | {missing: None, "w": better}, **roles)
+    (pair,) = prompt.pairs
+    texts = [prompt.answers[key].text for key in (pair.better, pair.worse)]
+    assert texts == [row[better], row[worse]]
+    (refusal,) = held(row | {missing: None, better: 7}, **roles).refusals
+    assert refusal == f"line 1: {better} is not text"
+
+
 def test_what_is_refused_is_called_as_in_the_file():
     roles = {"frage": "prompt", "a1": "answer", "a2": "answer"}
     (refusal,) = held({"frage": "Why?", "a1": "x", "a2": 7}, **roles).refusals

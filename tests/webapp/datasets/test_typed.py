@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import strategies as st
 
+from alignment.rows import argilla
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import (
     Answered,
@@ -35,7 +36,7 @@ SAID = {  # by the document: what annotators are read to have said
     "the card beside all labels with everything": ("a1", Answered("compare", '{"choice":2}')),
     "Label Studio docs, templates: Human Preference collection for RLHF": ("3", Preferred(0)),
     "Label Studio docs, templates: LLM Ranker": ("3", Ordered((1, 0))),
-    "Label Studio docs, templates: LLM Response Grading": ("3", Graded(4, 5)),
+    "Label Studio docs, templates: LLM Response Grading": ("3", Graded(4, 5, question="it")),
     "Label Studio docs, templates: Supervised LLM Fine-Tuning": ("3", Demonstrated(PHYSICS)),
     "Argilla 2 docs, how-to: import and export records": ("5b1c", Preferred(1)),
     "Argilla 2 docs, how-to: export records to a dataset of the Hub": ("5b1c", Preferred(0)),
@@ -136,6 +137,7 @@ def test_battles_of_several_turns_part_too_early():
         ("helpsteer", {"helpfulness": "a lot"}, "“helpfulness” is no whole number"),
         ("label_studio", {"annotations": [1]}, "no list “result”"),
         ("argilla", {"responses": [{}]}, "no “values”"),
+        ("argilla", {"responses": [{"values": None, "status": "submitted"}]}, "no “values”"),
         ("unpaired", {"completion": None, "completions": []}, "more or less than one answer"),
     ],
 )
@@ -144,9 +146,34 @@ def test_what_is_wrong_is_said(name, change, words):
     assert words in refusal
 
 
+def test_responses_that_were_discarded_have_no_values():
+    discarded = [{"values": values, "status": "discarded"} for values in (None, {})]
+    reading = held([TYPED["argilla"][2].rows[0] | {"responses": discarded}])
+    assert (reading.refusals, reading.left_out[argilla.UNSENT]) == ([], 2)
+
+
+def rated(question, mark):
+    """An answer with a mark, as Argilla has it."""
+    return {
+        "fields": {"prompt": ASKED, "response": f"{PHYSICS} {mark}"},
+        "responses": {question: [{"value": mark, "user_id": "5b1c"}]},
+    }
+
+
+@pytest.mark.parametrize("marks", [[3, 8, 5], [8, 3, 5]])
+def test_marks_of_one_question_are_on_one_scale_which_the_largest_tells(marks):
+    rows = [rated("of ten", mark) for mark in marks] + [rated("stars", 4), rated("stars", 5)]
+    (prompt,) = held(rows).prompts.values()
+    said = [(label.said.mark, label.said.highest) for label in prompt.labels]
+    assert said == [*((mark, 10) for mark in marks), (4, 5), (5, 5)]
+    plain = [{"prompt": ASKED, "completion": f"{mark}", "rating": mark} for mark in marks]
+    (prompt,) = held(plain).prompts.values()
+    assert [label.said.highest for label in prompt.labels] == [10, 10, 10]
+
+
 JUNK = (
     st.none() | st.booleans() | st.integers(-3, 10**20) | st.floats() | st.text(max_size=4)
-    | st.sampled_from(["\x00", "\ud800", " ", [], {}, [[]], [{}], {"content": "x"}, "left", "a" * 200, ASKED])
+    | st.sampled_from(["\x00", "\ud800", " ", [], {}, [[]], [{}], 10**400, {"content": "x"}, "left", "a" * 200, ASKED])
 )  # fmt: skip
 EDITS = st.lists(
     st.tuples(st.integers(0, 10_000), st.sampled_from(["drop", "set", "wrap", "text", "twice", "rename"]), JUNK),

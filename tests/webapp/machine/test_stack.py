@@ -24,6 +24,7 @@ from django.db import OperationalError
 from tests import postgres
 from tests.cases import cases
 from tests.webapp.ended import still_running
+from webapp.machine.endings import ended_by_signals
 from webapp.machine.keeper import Keeper
 from webapp.operations import stack
 from webapp.projects.services import save_composition
@@ -285,7 +286,7 @@ def test_a_signal_that_is_lost_where_it_is_raised_is_heard_by_the_next_look():
 
     lost = object.__new__(stack.Stack)
     lost.keeper = Kept()
-    with stack.ended_by_signals():
+    with ended_by_signals():
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):

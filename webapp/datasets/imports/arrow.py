@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from alignment.rows.json_lines import Row
 from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.arrow_values import check_names, rows_as_json
 
 STREAM, FILE = (
     b"\xff\xff\xff\xff",
@@ -58,7 +59,7 @@ def rows_of(file: BinaryIO) -> Iterator[Row]:
             number = 0
             for batch in iter(lambda: _next(batches), None):
                 for first in range(0, batch.num_rows, BATCH):
-                    for row in batch.slice(first, BATCH).to_pylist():
+                    for row in rows_as_json(batch.slice(first, BATCH)):
                         number += 1
                         yield Row(f"row {number}", row)
         except BROKEN as error:
@@ -82,7 +83,9 @@ def _next(batches: pa.RecordBatchStreamReader) -> pa.RecordBatch | None:
 
 def _check(file: BinaryIO, start: int) -> None:
     """Raise ImportRefusal where something in it unpacks, or is used many times."""
-    if any(_repeats(field.type) for field in _opened(file, start).schema):
+    schema = _opened(file, start).schema
+    check_names(schema)
+    if any(_repeats(field.type) for field in schema):
         raise ImportRefusal(INSTEAD)
     clamped = _Clamped(file)
     file.seek(start)

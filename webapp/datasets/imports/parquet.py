@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from alignment.rows.json_lines import Row
 from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.arrow_values import check_names, rows_as_json
 from webapp.datasets.imports.streams import too_large
 
 MAGIC = b"PAR1"
@@ -33,6 +34,7 @@ def rows_of(file: BinaryIO, limit: int) -> Iterator[Row]:
 def _rows(file: BinaryIO, limit: int) -> Iterator[Row]:
     with _understood():
         table = pq.ParquetFile(file)
+        check_names(table.schema_arrow)
     metadata = table.metadata
     largest = _largest(metadata, limit)
     batch = max(FEWEST, min(BATCH, HELD // max(1, largest)))
@@ -41,7 +43,7 @@ def _rows(file: BinaryIO, limit: int) -> Iterator[Row]:
     while True:
         with _understood():
             part = next(batches, None)
-            rows = part.to_pylist() if part is not None else []
+            rows = rows_as_json(part) if part is not None else []
         if part is None:
             return
         left -= part.nbytes

@@ -15,6 +15,7 @@ from alignment.rows.formats import GUESS, row_of
 from alignment.rows.found import (
     BadRow,
     Found,
+    Graded,
     ImportedAnswer,
     ImportedLabel,
     ImportedPair,
@@ -29,7 +30,14 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.json_lines import Row
-from alignment.rows.mapping import Roles, columns_for_code, in_its_words, mapped
+from alignment.rows.judgements import SCALES
+from alignment.rows.mapping import (
+    Roles,
+    columns_for_code,
+    in_its_words,
+    mapped,
+    unused_columns,
+)
 from alignment.rows.threads import with_trees
 from alignment.seam.records import Message, opening_key, prompt_key
 from webapp.datasets.errors import ImportRefusal
@@ -193,6 +201,7 @@ class Reading:
         default_factory=dict
     )  # answers with names of their own
     splits: dict[str, str] = field(default_factory=dict)  # by the openings of prompts
+    long_scales: set[str] = field(default_factory=set)  # questions with marks above five
     last: tuple[Turns | None, str] = field(default=(None, ""), compare=False)  # prompt, and its key
     roles: Roles = field(default_factory=dict)  # of columns, where somebody gave them some
     columns: dict[str, str] = field(default_factory=dict)  # the first ones, with a first value
@@ -271,8 +280,7 @@ class Reading:
         self._merge_pairs(
             known, [p for p in prompt.pairs if p.better in there and p.worse in there]
         )
-        known.labels += prompt.labels  # whose answers are known by their words: none can clash
-        self.said += len(prompt.labels)
+        self._merge_labels(known, prompt.labels)
 
     def _merge_pairs(self, known: PromptFound, pairs: Collection[ImportedPair]) -> None:
         for pair in pairs:
@@ -282,7 +290,28 @@ class Reading:
             _count(self.notes, SAID_AGAIN, len(known.said) == before)
         self.said += len(pairs)
 
-    def settle_splits(self) -> None:
+    def _merge_labels(self, known: PromptFound, labels: Collection[ImportedLabel]) -> None:
+        known.labels += labels  # whose answers are known by their words: none can clash
+        self.said += len(labels)
+        for said in (label.said for label in labels if isinstance(label.said, Graded)):
+            if said.highest == SCALES[-1] and len(self.long_scales) < MOST_NAMES:
+                self.long_scales.add(said.question)
+
+    def settle(self) -> None:
+        """Read what only the whole file says: splits of conversations, and how far scales go."""
+        self._settle_splits()
+        for key, found in self.prompts.items() if self.long_scales else ():
+            found.labels = [self._scaled(label) for label in found.labels]
+            self.prompts[key] = found
+
+    def _scaled(self, label: ImportedLabel) -> ImportedLabel:
+        """A mark on the scale of its question, on which another answer got more."""
+        said = label.said
+        if isinstance(said, Graded) and said.lowest and said.question in self.long_scales:
+            return replace(label, said=said._replace(highest=SCALES[-1]))
+        return label
+
+    def _settle_splits(self) -> None:
         """Give each prompt the split that the file says of its opening, whichever row says so."""
         for key, found in self.prompts.items() if self.splits else ():
             found.split = self.splits.get(opening_key(found.messages), "")
@@ -329,7 +358,7 @@ def read(
             _take(reading, row, format, refusals)
             if count % STEP == 0:
                 yield min(file.packed.tell(), size), size
-    reading.settle_splits()
+    reading.settle()
     yield size, size
     if not reading.rows and not reading.refused:
         raise ImportRefusal(_("The file has no rows to import."))
@@ -341,7 +370,7 @@ def read_rows(rows: Iterable[Row], format: str = GUESS, roles: Roles | None = No
     reading = Reading(roles=roles or {})
     for row in with_trees(rows):
         _take(reading, row, format, None)
-    reading.settle_splits()
+    reading.settle()
     return reading
 
 
@@ -355,7 +384,7 @@ def _take(reading: Reading, row: Row, format: str, refusals: Lines | None) -> No
     except BadRow as error:
         bad = [str(error)]
     for reason in bad:
-        reading.refuse(row.place, in_its_words(reason, reading.roles), refusals)
+        reading.refuse(row.place, in_its_words(reason, row.value, reading.roles), refusals)
 
 
 def _added(reading: Reading, row: Row, format: str) -> list[str]:
@@ -368,9 +397,5 @@ def _added(reading: Reading, row: Row, format: str) -> list[str]:
     name, found = row_of(mapped(row.value, reading.roles), format)
     if kept := columns_for_code(row.value, reading.roles):
         found.prompts[:] = [replace(prompt, columns=kept) for prompt in found.prompts]
-    found.unused = Counter(
-        str(column)
-        for column, value in row.value.items()
-        if value is not None and not reading.roles.get(column)
-    )
+    found.unused = unused_columns(row.value, reading.roles, found.unused)
     return reading.add(row.place, name, found)

@@ -19,6 +19,7 @@ HEAD = 1 << 20  # bytes that can be looked at before they are read: more than th
 DAMAGED = gettext_lazy(
     "The compressed file is damaged or cut short. Pack it again, or choose it unpacked."
 )
+SKIPPABLE = range(0x50, 0x60)  # frames of zstd with no content, as several threads write them
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, OSError)
 
 
@@ -40,6 +41,7 @@ PACKED: Mapping[bytes, Callable[[BinaryIO], Readable]] = {  # by how the bytes b
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"\x28\xb5\x2f\xfd": _zstd,
+    **{bytes([number]) + b"\x2a\x4d\x18": _zstd for number in SKIPPABLE},
 }
 
 

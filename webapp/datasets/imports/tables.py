@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
@@ -87,11 +88,13 @@ def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
     """Each row of the table as an object; rows are counted as a spreadsheet does."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")  # cells keep their line ends
     table = csv.reader(text, delimiter=separator, strict=True)
-    number = 1
+    number = 0
+    header: list[str] = []
     try:
-        header = _header(next(table, []))
-        for number, cells in enumerate(table, start=2):
-            if cells:
+        for number, cells in enumerate(table, start=1):
+            if not header:
+                header = _header(cells) if any(map(str.strip, cells)) else []
+            elif cells:
                 yield Row(f"row {number}", _row(header, cells))
     except csv.Error as error:
         if "field limit" in str(error):
@@ -121,8 +124,9 @@ def _header(cells: list[str]) -> list[str]:
         raise ImportRefusal(
             _("The table has more than {most_columns:,} columns.").format(most_columns=MOST_COLUMNS)
         )
-    twice = next((name for name in names if names.count(name) > 1 and name), None)
-    if twice is not None:
+    times = Counter(name for name in names if name)
+    if len(times) < sum(times.values()):
+        ((twice, _times),) = times.most_common(1)
         raise ImportRefusal(
             _("The table has two columns “{twice}”. Rename one of them.").format(twice=twice[:40])
         )

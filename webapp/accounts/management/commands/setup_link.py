@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
 
 from webapp.accounts.models import OneTimeLink, User, new_link
+from webapp.machine.commands import OneTask
 
 
-class Command(BaseCommand):
+class Command(OneTask):
     """Print a link for the first admin, which works once."""
 
     help = "Print a one-time link that creates an admin account."

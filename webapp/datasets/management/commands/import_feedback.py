@@ -6,24 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Q
+from django.core.management.base import CommandError, CommandParser
 
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.mapping import ROLES, twice
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.forms import usual
+from webapp.datasets.forms import MOST_NEED, MOST_PAIRS, usual
 from webapp.datasets.imports.jobs import summary, told
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import Lines, Reading, read
 from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan
 from webapp.labeling.bands import Band
 from webapp.labeling.kinds import TASK_KINDS
+from webapp.machine.commands import OneTask, number_within
 from webapp.projects.models import Project
-from webapp.site.htmx import is_key
+from webapp.projects.named import create_named, find_project, project_named
 
 
-class Command(BaseCommand):
+class Command(OneTask):
     """Import a file as a whole or, where bad rows may be left out, but for those; twice adds nothing."""
 
     help = "Import prompts, answers, and what was said of them, into a project."
@@ -54,9 +54,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--kind", choices=list(TASK_KINDS), default=FIRST_KIND, help="of task, with --as tasks"
         )
-        parser.add_argument("--labels-per-task", type=int, default=1, help="default: 1")
         parser.add_argument(
-            "--pairs-per-prompt", type=int, default=PAIRS, help=f"at most; default {PAIRS}, 0: all"
+            "--labels-per-task", type=number_within(1, MOST_NEED), default=1, help="default: 1"
+        )
+        pairs = number_within(0, MOST_PAIRS)
+        parser.add_argument(
+            "--pairs-per-prompt",
+            type=pairs,
+            default=PAIRS,
+            help=f"at most; default {PAIRS}, 0: all",
         )
         parser.add_argument("--band", choices=Band.values, default=Band.NORMAL.value)
         parser.add_argument("--leave-bad-rows-out", action="store_true", help="import the others")
@@ -69,9 +75,12 @@ class Command(BaseCommand):
         file: Path = options["file"]
         try:
             reading = self._read(file, options)
-            self._take_in(reading, options)
         except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error}") from error
+            raise CommandError(f"{file} cannot be read: {error.strerror or error}") from error
+        except ImportRefusal as refusal:
+            raise CommandError(f"{file.name}: {refusal}") from refusal
+        try:
+            self._take_in(reading, options)
         except ImportRefusal as refusal:
             raise CommandError(f"{file.name}: {refusal}") from refusal
 
@@ -94,6 +103,8 @@ class Command(BaseCommand):
     def _bad_rows(self, options: dict[str, Any]) -> Iterator[Lines | None]:
         """Where the list of bad rows goes: a file, or the errors where they are left out."""
         if path := options["bad_rows"]:
+            if path.exists() and path.samefile(options["file"]):
+                raise CommandError(f"The list {path} would be written over what is imported.")
             try:
                 file = path.open("w", encoding="utf-8")
             except OSError as error:
@@ -162,10 +173,6 @@ def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
     found = {"answers": reading.answers, "compared": 0, "judged": reading.judgements()}
     become = Become(options["become"] or usual(found))
     need, pairs = options["labels_per_task"], options["pairs_per_prompt"]
-    if need < 1 or pairs < 0:
-        raise CommandError(
-            "A task needs at least one label, and a prompt no negative number of pairs."
-        )
     return Plan(become, need, pairs, options["kind"], options["band"])
 
 
@@ -181,9 +188,8 @@ def _reasons(reading: Reading) -> str:
 
 def _project(name: str, *, create: bool) -> tuple[Project, bool]:
     """The project of this name or number, and whether it was made just now."""
-    number = int(name) if is_key(name) else None
-    if found := Project.objects.filter(Q(name=name) | Q(pk=number)).first():
-        return found, False
+    if find_project(name) is not None:
+        return project_named(name, writes=True), False
     if not create:
         raise CommandError(f"There is no project {name!r}; --create makes one of that name.")
-    return Project.objects.create(name=name), True
+    return create_named(name), True

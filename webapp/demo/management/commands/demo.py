@@ -13,12 +13,12 @@ from webapp.demo.brought import script_of
 from webapp.demo.lab import lab_figures
 from webapp.demo.progress import TerminalReporter
 from webapp.demo.scenario import Demo, DemoError, Script, figures
+from webapp.machine.endings import ended_by_signals
 from webapp.machine.keeper import StackError
 from webapp.operations.stack import (
     PORT,
     Stack,
     announce,
-    ended_by_signals,
     only_one,
     prepare_database,
     say,

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Q
+from django.core.management.base import CommandError, CommandParser
 
 from webapp.labeling.bands import Band
 from webapp.labeling.making import TasksWanted, kinds_to_make, make_tasks, nothing_made
 from webapp.labeling.models import Completion
-from webapp.projects.models import Project, Split
-from webapp.site.htmx import is_key
+from webapp.machine.commands import OneTask, number_within
+from webapp.projects.models import Split
+from webapp.projects.named import project_named
 
 
-class Command(BaseCommand):
+class Command(OneTask):
     """Make tasks of one kind; what is asked already is not asked again."""
 
     help = "Make tasks of one kind from the prompts and answers of a project."
@@ -22,7 +22,8 @@ class Command(BaseCommand):
         parser.add_argument("project", help="name or number of the project")
         parser.add_argument("kind", choices=sorted(kinds_to_make()), help="what is asked")
         parser.add_argument("--labels-per-task", type=int, default=1, choices=range(1, 10))
-        parser.add_argument("--most", type=int, default=1_000_000, help="tasks at most")
+        number = number_within(1, 10_000_000)
+        parser.add_argument("--most", type=number, default=1_000_000, help="tasks at most")
         sources, splits = Completion.Source.values, [Split.TRAIN.value, Split.VALIDATION.value]
         parser.add_argument("--answers", choices=sources, default="", help="all unless given")
         parser.add_argument("--prompts", choices=splits, default="", help="all unless given")
@@ -30,11 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Make them, and say how many."""
-        name: str = options["project"]
-        number = int(name) if is_key(name) else None
-        project = Project.objects.filter(Q(name=name) | Q(pk=number)).first()
-        if project is None:
-            raise CommandError(f"There is no project {name!r}.")
+        project = project_named(options["project"], writes=True)
         wish = TasksWanted(
             kind=options["kind"],
             most=options["most"],

@@ -4,14 +4,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.template.defaultfilters import pluralize
 
+from webapp.machine.commands import OneTask
 from webapp.operations.backups import BackupError, back_up
 from webapp.operations.database_copies import CopyError
 
 
-class Command(BaseCommand):
+class Command(OneTask):
     """Back up; nothing needs to be stopped."""
 
     help = "Write the database and all artifacts into one file. Nothing needs to be stopped."

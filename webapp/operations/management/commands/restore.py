@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from webapp.machine.commands import OneTask
 from webapp.machine.keeper import StackError
 from webapp.operations.backups import BackupError, restore
 from webapp.operations.database_copies import CopyError
 from webapp.operations.stack import only_one
 
 
-class Command(BaseCommand):
+class Command(OneTask):
     """Restore; Attune must not run meanwhile."""
 
     requires_system_checks: list[str] = []
@@ -32,6 +33,6 @@ class Command(BaseCommand):
         except (BackupError, CopyError, StackError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(
-            f"Restored the backup of {facts['made_at']}: {facts['labels']} labels, "
-            f"{facts['artifacts']} artifacts. `make run` brings the database to this version."
+            f"Restored the backup of {facts.made_at}: {facts.labels} labels, "
+            f"{facts.artifacts} artifacts. `make run` brings the database to this version."
         )

@@ -7,11 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from webapp.machine.endings import ended_by_signals
 from webapp.machine.keeper import StackError
 from webapp.operations.stack import (
     PORT,
     Stack,
-    ended_by_signals,
     only_one,
     prepare_database,
     say,

@@ -3,17 +3,16 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Q
+from django.core.management.base import CommandParser
 
-from webapp.projects.models import Project
+from webapp.machine.commands import OneTask
+from webapp.projects.named import project_named
 from webapp.quality.jobs import measure_now
 from webapp.quality.queries import agreements, null_rulers, people, report_of
 from webapp.quality.templatetags.intervals import share_with_interval, with_interval
-from webapp.site.htmx import is_key
 
 
-class Command(BaseCommand):
+class Command(OneTask):
     """Read all labels now, without a worker, and keep the figures for the page too."""
 
     help = "Measure a project's labels: agreement, and how each person answers."
@@ -25,11 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Measure, then print."""
-        name = options["project"]
-        number = int(name) if is_key(name) else None
-        project = Project.objects.filter(Q(name=name) | Q(pk=number)).first()
-        if project is None:
-            raise CommandError(f"There is no project “{name}”.")
+        project = project_named(options["project"])
         measure_now(project)
         report = report_of(project)
         if report is None or options["json"]:
