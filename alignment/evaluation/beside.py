@@ -31,7 +31,7 @@ def measured_beside(
     if asked["answers"]:
         found.append(KnownAnswers.read(at["answers"], prompts))
     if asked["classifier"]:
-        placement = Placement.of(config.placement)
+        placement = Placement.of(config)
         found.append(ClassShares(Classifier.load(at["classifier"], placement=placement)))
     return found
 

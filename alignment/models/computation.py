@@ -16,6 +16,7 @@ from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.models.devices import device_of
 from alignment.models.forms.form import make_plain, stored_layers
+from alignment.models.four_bits import is_rounded
 from alignment.models.lora import WithoutAdapter
 from alignment.models.policies import Policy, output_layer
 from alignment.sampling.prefix import read_whole
@@ -72,7 +73,7 @@ def computes_in_bf16(model: torch.nn.Module) -> bool:
 
 def is_coarse(model: torch.nn.Module) -> bool:
     """Whether a model rounds what it reads, so that equal answers have equal log-probabilities only about."""
-    return computes_in_bf16(model) or any(stored_layers(model))
+    return computes_in_bf16(model) or is_rounded(model) or any(stored_layers(model))
 
 
 def recompute(model: PreTrainedModel) -> None:

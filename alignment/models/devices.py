@@ -7,7 +7,7 @@ model is read by transformers and not by our readers.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -15,10 +15,11 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.integrations.accelerate import get_balanced_memory, infer_auto_device_map
 
-from alignment.kinds.settings.placement import PlacementName
 from alignment.models.distributed import world
+from alignment.models.four_bits import four_bits, shrink
 from alignment.seam.errors import ConfigError, OutOfMemoryError
 from alignment.seam.memory_use import GIB, available
+from alignment.seam.settings import Settings
 from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 
@@ -33,11 +34,21 @@ class Placement(NamedTuple):
 
     spread: bool = False
     learns: bool = False  # so that its weights have to stay where they compute
+    rounded: bool = False  # its linear layers are held in 4 bits
 
     @classmethod
-    def of(cls, name: PlacementName, *, learns: bool = False) -> "Placement":
-        """What a setting says."""
-        return cls(name == "spread", learns)
+    def of(cls, config: Settings, *, learns: bool = False) -> "Placement":
+        """What a run's settings say."""
+        rounded = getattr(config, "base_weights", "stored") == "nf4"
+        return cls(getattr(config, "placement", "one") == "spread", learns, rounded)
+
+    def arguments(self, outline: Callable[[], PreTrainedModel]) -> dict[str, Any]:
+        """What to tell transformers when it loads a model with this outline; raises as `layout`, and ConfigError."""
+        if not (self.spread or self.rounded):
+            return {}
+        rounding = {"quantization_config": four_bits()} if self.rounded else {}
+        places = layout(outline(), self) if self.spread else {"": default_device()}
+        return {"device_map": places, **rounding}
 
 
 ONE = Placement()
@@ -51,7 +62,7 @@ def default_device() -> torch.device:
 def settled(model: PreTrainedModel) -> Any:  # noqa: ANN401 - the same model; transformers' `to` has no types
     """The model on the default device, or where its layers were spread to."""
     handle: Any = model
-    return model if _hook_of(model) else handle.to(default_device())
+    return model if "hf_device_map" in vars(model) else handle.to(default_device())
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -79,6 +90,8 @@ def layout(outline: PreTrainedModel, placement: Placement) -> dict[str, Device]:
         )
     free, blocks = rooms(learns=placement.learns), set(outline._no_split_modules or ())
     outline.float()  # type: ignore[no-untyped-call]  # transformers has no types for it
+    if placement.rounded:
+        shrink(outline)
     found: dict[str, Device] = {}
     for limits in (get_balanced_memory(outline, dict(free), blocks), free):
         found = infer_auto_device_map(outline, dict(limits), blocks)

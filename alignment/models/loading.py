@@ -35,7 +35,7 @@ from transformers.utils import GENERATION_CONFIG_NAME, logging
 from alignment.kinds.adopt.settings import EndingName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
-from alignment.models.devices import ONE, Placement, is_fetched, layout
+from alignment.models.devices import ONE, Placement, is_fetched
 from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.stored import StoredForm, stored_in
@@ -327,8 +327,12 @@ def loaded(
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
     form = form_at(folder, budget)
-    if form is not None and placement.spread:
-        raise ConfigError(_("A factorised or rounded model is held on one device; choose that."))
+    if form is not None and (placement.spread or placement.rounded):
+        raise ConfigError(
+            _(
+                "A factorised or rounded model is used on one device, and with its weights as they are; choose that."
+            )
+        )
     with refusing("The model cannot be loaded"), weights_counted(), Unfilled():
         if form is not None:
             model, info, kept = form.load(outline_of(folder, use))
@@ -342,7 +346,7 @@ def loaded(
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below in words
-                device_map=layout(outline_of(folder, use), placement) if placement.spread else None,
+                **placement.arguments(lambda: outline_of(folder, use)),
             )
     check_all_came(info, use)
     check_rows(model, tokenizer)
@@ -350,7 +354,7 @@ def loaded(
         starts_of(model)
     if not is_sealed(folder):
         check_finite(model)
-        if is_fetched(model):
+        if is_fetched(model) or placement.rounded:
             check_finite_files(weight_files(folder))
     if form is not None and use == "policy":  # what only reads beside a head is trained with it
         form.place(model, kept)

@@ -48,7 +48,7 @@ class Engine:
 def _sampler(spec: RunSpec, folder: Path) -> Engine:
     """Our own: a key-value cache, the prompt read once for all its completions."""
     config = GenerateConfig.stored(spec.config)
-    placement = Placement.of(config.placement)
+    placement = Placement.of(config)
     policy = tried(policy_folder(spec, folder), "policy", placement)
     draw = partial(
         draw_records,

@@ -98,7 +98,7 @@ def handing_on(monkeypatch):
         skipped = model._skip_keys_device_placement
         return dispatch_model(model, halves("cpu", "cpu"), skip_keys=skipped, force_hooks=True)
 
-    monkeypatch.setattr(loading, "layout", note)
+    monkeypatch.setattr(devices, "layout", note)
     monkeypatch.setattr(policies, "settled", hand_on)
 
 
@@ -140,7 +140,7 @@ def test_layers_left_in_memory_say_what_the_model_in_one_piece_says(folders, mon
     places = halves(
         torch.device("cpu"), "cpu"
     )  # the first computes for those that stay in the second
-    monkeypatch.setattr(loading, "layout", lambda *_: places)
+    monkeypatch.setattr(devices, "layout", lambda *_: places)
     spread = sampler(folders("llama"), "policy", READ)
     assert is_fetched(spread.model)
     says_the_same(spread, in_one_piece(folders("llama")))
@@ -287,6 +287,7 @@ def summary(events):
     return next(event.summary for event in events if isinstance(event, Finished))
 
 
+@pytest.mark.slow
 def test_runs_that_read_find_what_they_find_in_one_piece(folders, reward, little_memory, tmp_path):
     folder = folders("llama")
     little_memory(folder, 0.5)
@@ -310,6 +311,7 @@ def test_runs_that_read_find_what_they_find_in_one_piece(folders, reward, little
 LORA = {**SMALL, "lora_rank": 2, "placement": "spread", "steps": 4, "checkpoint_every": 2}
 
 
+@pytest.mark.slow
 def test_a_saved_alignment_of_spread_layers_continues_bit_by_bit(folders, handing_on, tmp_path):
     def make():
         reference = sampler(folders("llama"), "reference", LEARNED)
@@ -321,6 +323,7 @@ def test_a_saved_alignment_of_spread_layers_continues_bit_by_bit(folders, handin
     assert whole.model.state_dict().keys() == a_model("llama").state_dict().keys()
 
 
+@pytest.mark.slow
 def test_an_alignment_of_spread_layers_learns_what_it_learns_in_one_piece(
     folders, handing_on, tmp_path
 ):
@@ -347,7 +350,7 @@ def test_an_alignment_that_does_not_fit_is_refused(folders, little_memory, tmp_p
     ("config", "settings", "words"),
     [
         (AlignConfig, {}, "says nothing without “LoRA rank”"),
-        (AlignConfig, {"lora_rank": 2, "compile": True}, "does not read “Compile”"),
+        (AlignConfig, {"lora_rank": 2, "compile": True}, "are not compiled"),
         (GenerateConfig, {"engine": "vllm"}, "does not read “Devices”"),
     ],
 )

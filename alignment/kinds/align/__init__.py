@@ -18,10 +18,12 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
     if shape is None:
         return 0
     drawn = config.prompts_per_step * config.completions_per_prompt
-    beside = memory.read(shape, 1 + bool(config.reward_weight) + config.classed)
+    rounded = config.base_weights == "nf4"
+    judges = memory.read(shape, int(bool(config.reward_weight)) + config.classed)
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
-        + beside
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
+        + memory.read(shape, four_bits=rounded)
+        + judges
         + memory.stepping(shape, drawn)
         + memory.kept(shape, drawn * config.max_new_tokens)
     )

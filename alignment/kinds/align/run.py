@@ -100,7 +100,7 @@ def align(spec: RunSpec, folder: Path) -> Progress:
     config = AlignConfig.stored(spec.config)
     inputs = read_inputs(spec, folder, config)
     yield from (told for told in inputs.told if not told.all_fit)
-    inputs = yield from with_chosen(inputs, config, spec.seed, Placement.of(config.placement))
+    inputs = yield from with_chosen(inputs, config, spec.seed, Placement.of(config))
     problem = read_problem(spec, folder, config, inputs)
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
@@ -181,7 +181,7 @@ def read_problem(
     """What a run folder's inputs and these settings say; raises ConfigError where some are missing."""
     rows = rows or read_inputs(spec, folder, config)
     inputs, prompts, deployment = rows.paths, rows.prompts, rows.deployment
-    placement = Placement.of(config.placement, learns=True)
+    placement = Placement.of(config, learns=True)
     reference = sampler(inputs["reference"], "reference", placement)
     check_device(config, reference.device)
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():

@@ -251,7 +251,7 @@ def load_players(
 ) -> Players:
     """Read the models of a run; raises ConfigError where the judge is missing."""
     at = {role: folder / path for role, path in spec.inputs.items()}
-    placement = Placement.of(config.placement)
+    placement = Placement.of(config)
     judge = judge_of(config.judge, at, placement)
     reference, policy = (sampler(at[role], role, placement) for role in ("reference", "policy"))
     policy.check_tokens(reference)

@@ -87,7 +87,7 @@ def _choice(spec: RunSpec, folder: Path, draw: Draw) -> BestOf | None:
     config = GenerateConfig.stored(spec.config)
     if config.kept != "best":
         return None
-    placement = Placement.of(config.placement)
+    placement = Placement.of(config)
     model = RewardModel.load(_reward_folder(spec, folder), placement=placement)
     return BestOf(draw, model, config.best_of)
 
