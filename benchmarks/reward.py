@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,9 +33,9 @@ from trl import RewardTrainer
 
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.maths.estimators import paired_estimate
+from alignment.models.training import steps_of
 from alignment.pretraining.starter import build_tokenizer
 from alignment.reward.examples import examples_of
-from alignment.reward.fitting import steps_of
 from alignment.reward.forks import common
 from alignment.reward.labels import apart, divided
 from alignment.reward.learning import Learner, Trial, empty_table
@@ -44,12 +44,12 @@ from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
 from alignment.reward.validation import folds
 from alignment.rows.json_lines import rows_of
+from alignment.seam.events import StepDone
 from alignment.seam.records import LabelRecord, PromptRecord, RankingRecord, prompt_key
 from webapp.datasets.imports.reading import read_rows
 
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
 CONTEXT, VOCABULARY = 512, 2048
-WARMUP = 0.1  # as ours
 HELD_OUT = 0.2  # of a stored model's pairs
 DRAWS = 10_000  # of a bootstrap
 
@@ -119,8 +119,7 @@ def ours(
         started = time.perf_counter()
         table.of(texts)
         reading = time.perf_counter() - started
-    total = steps_of(config, len(fitted))
-    learner = Learner(folder, config, fitted, 0, count(1), total, table)
+    learner = Learner(folder, config, fitted, 0, table)
     fit, clock = learner.learn(Trial("", list(fitted), list(held))), []
     while True:
         try:
@@ -128,7 +127,8 @@ def ours(
         except StopIteration as ended:
             learned = ended.value
             break
-        clock.append((time.perf_counter(), event.metrics["seconds/step"]))
+        if isinstance(event, StepDone):
+            clock.append((time.perf_counter(), event.metrics["seconds/step"]))
     seconds = reading + clock[-1][0] - clock[0][0] + clock[0][1]
     told = measures(learned.model, learned.observation, learned.held)[0]
     return Arm(config.epochs * len(pairs_of(fitted)) / seconds, told)
@@ -165,7 +165,7 @@ def trls(
             num_train_epochs=config.epochs,
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
-            warmup_steps=math.ceil(WARMUP * steps_of(config, len(fitted))),
+            warmup_steps=math.ceil(config.warmup_share * steps_of(config, len(fitted))),
             lr_scheduler_type="linear",
             max_grad_norm=1.0,
             max_length=CONTEXT,

@@ -19,7 +19,8 @@ READ = ("Refusal", "AlignmentError", "ConflictError", "BadRow", "ValidationError
 # What speaks to a terminal, as `--help` does, or makes texts that are data.
 TERMINAL = (
     "alignment/__main__.py", "alignment/command_line", "webapp/operations", "webapp/demo",
-    "alignment/seam/variables.py", "webapp/variables.py", "webapp/settings.py",
+    "alignment/seam/variables.py", "webapp/variables.py", "webapp/settings.py", "webapp/machine/commands.py",
+    "webapp/projects/named.py",
     "alignment/api.py", "alignment/tracking",  # to who writes a program, and into a run's log
 )  # fmt: skip
 DATA = ("alignment/world",)

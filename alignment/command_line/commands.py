@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from itertools import count
@@ -56,6 +56,7 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
         return extended(command, options)
     options = weighing_code(kind, options)
     config, inputs = _validated(kind, options), inputs_of(kind, options)
+    _check_read(kind, config, inputs)
     folder = empty_folder(command, options)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -372,6 +373,15 @@ def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
         if not found.keys() & set(group):
             raise ConfigError(f"Say with {' or '.join(map(flag, group))} what to work on.")
     return found
+
+
+def _check_read(kind: str, config: Mapping[str, Any], inputs: Collection[str]) -> None:
+    """Raise ConfigError for an input that nothing reads: it would be left out in silence."""
+    settings = KINDS[kind].settings.model_validate(config)
+    if unread := KINDS[kind].unread(settings, inputs):
+        raise ConfigError(
+            f"Nothing reads {flag(unread[0])} with these settings; leave it out, or change them."
+        )
 
 
 def _placed(kind: str, role: str, path: Path, folder: Path, told: Told) -> str:

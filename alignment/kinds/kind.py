@@ -3,7 +3,7 @@
 Torch-free. A kind is a folder of this package, whose `KIND` says everything once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -220,6 +220,12 @@ class Kind(BaseModel):
         """Its inputs that are artifacts."""
         return tuple(one for one in self.inputs if one.types)
 
+    def unread(self, config: Settings, given: Collection[str]) -> list[str]:
+        """Those of the trainer's names of inputs that were given, but that no run with these settings reads."""
+        idle = {name for one in self.inputs if not one.is_read(config) for name in one.names}
+        read = {name for one in self.inputs if one.is_read(config) for name in one.names}
+        return [name for name in given if name in idle - read]
+
     @property
     def needed(self) -> tuple[tuple[str, ...], ...]:
         """The trainer's names of what every run of it needs; one of each group."""
@@ -279,5 +285,8 @@ class Kind(BaseModel):
 
     def roles(self, config: Settings) -> tuple[str, ...]:
         """The artifacts that a run with these settings needs, by role."""
-        needed = (one for one in self.artifacts if not one.optional)
-        return tuple(one.role for one in needed if one.is_read(config))
+        return tuple(one.role for one in self.artifacts_read(config) if not one.optional)
+
+    def artifacts_read(self, config: Settings) -> tuple[Input, ...]:
+        """The artifacts that a run with these settings reads, those too that it goes without."""
+        return tuple(one for one in self.artifacts if one.is_read(config))

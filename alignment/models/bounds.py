@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
-from alignment.kinds.settings.evaluation import EvaluationSettings
+from alignment.kinds.settings.evaluation import LookSettings
 from alignment.models import checkpoints
 from alignment.models.lora import load_trained, trained
 from alignment.models.sharding import full, parted_like
@@ -36,11 +35,11 @@ class HeldOut:
     """Examples that are looked at while others teach: how often, what they say, and what follows from it."""
 
     measure: Callable[[], Mapping[str, float]]  # HELD_OUT among them; draws no random numbers
-    config: EvaluationSettings
+    config: LookSettings
 
     @classmethod
     def of(
-        cls, measure: Callable[[], Mapping[str, float]], config: EvaluationSettings, count: int
+        cls, measure: Callable[[], Mapping[str, float]], config: LookSettings, count: int
     ) -> "HeldOut | None":
         """What is looked at, where that was asked for; raises ConfigError where there is nothing."""
         if not config.evaluate_every:
@@ -73,6 +72,7 @@ class BestWeights:
 class TrainingProgress:
     """What was done so far; a checkpoint holds all of it."""
 
+    steps: int = 0
     seconds: float = 0.0
     tokens: int = 0
     best: BestWeights | None = None
@@ -92,7 +92,7 @@ class TrainingProgress:
         patience = held.config.patience if held else 0
         return "patience" if self.best and 0 < patience <= self.best.worse else ""
 
-    def look(self, held: HeldOut, model: PreTrainedModel, step: int) -> Mapping[str, float]:
+    def look(self, held: HeldOut, model: nn.Module, step: int) -> Mapping[str, float]:
         """Measure, and keep the weights where their loss is the least so far; what was measured."""
         found = held.measure()
         loss = found[HELD_OUT] if math.isfinite(found[HELD_OUT]) else math.inf
@@ -104,11 +104,16 @@ class TrainingProgress:
             self.best.worse += 1
         return found
 
-    def finish(self, reason: str, model: PreTrainedModel) -> None:
+    def finish(self, reason: str, model: nn.Module) -> None:
         """Note what ended the training, and give the weights those of the best look, where they were kept."""
         self.stopped_by = reason or "steps"
         if self.best and self.best.weights:
             load_trained(model, self.best.weights)
+
+    @property
+    def kept(self) -> int:
+        """After how many steps the weights were as they are kept."""
+        return self.best.step if self.best and self.best.weights else self.steps
 
     @property
     def told(self) -> dict[str, Any]:
@@ -130,9 +135,10 @@ class TrainingProgress:
         return checkpoints.named("best", weights), facts | {"best": best}
 
     def restore(
-        self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], model: PreTrainedModel
+        self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], model: nn.Module
     ) -> None:
         """The inverse of `stored`; versions before this one stored none."""
+        self.steps = facts.get("step", 0)
         self.seconds, self.tokens = facts.get("seconds", 0.0), facts.get("tokens", 0)
         if "best" in facts:
             now = trained(model)

@@ -3,7 +3,7 @@
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,6 +112,16 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     if isinstance(optimizer, LowRankAdamW) and world().rank:
         optimizer.forget_own()
+
+
+def renumbered(
+    tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """An optimizer's state that numbers parameters as these weights stand, by the numbers that it has for them."""
+    now = [id(weight) for group in optimizer.param_groups for weight in group["params"]]
+    numbers = {str(old): now.index(id(weight)) for old, weight in enumerate(weights)}
+    parted = {key: key.split(".", 1) for key in tensors}
+    return {f"{numbers[old]}.{name}": tensors[key] for key, (old, name) in parted.items()}
 
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -65,8 +65,13 @@ def steps(loop: Loop, done: int = 0) -> Progress:
     return None
 
 
-def check_finite(step: int, loss: float, norm: float = 0.0) -> None:
-    """Raise DivergedError where a loss or the norm of its gradient is no number."""
+def check_finite(step: int, loss: float, norm: float = 0.0, damaged: str = "") -> None:
+    """Raise DivergedError where a loss or the norm of its gradient is no number.
+
+    `damaged` says what a loss that is none before anything was learned tells of the model.
+    """
+    if damaged and step == 1 and not math.isfinite(loss):
+        raise DivergedError(damaged)
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DivergedError(
             _("The loss was {loss} at step {step}; try a lower learning rate.").format(

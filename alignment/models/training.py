@@ -3,14 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import zip_longest
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alignment.kinds.classify.settings import ClassifyConfig
@@ -26,7 +27,7 @@ from alignment.models.batches import similar_lengths
 from alignment.models.bounds import HeldOut, TrainingProgress
 from alignment.models.computation import set_up
 from alignment.models.distributed import all_max, all_sums, clip, world
-from alignment.models.gradients import adamw, decaying, exchange
+from alignment.models.gradients import Part, adamw, exchange, grouped
 from alignment.models.loading import open_model
 from alignment.models.lora import adapted, dropping, load_trained, merged, save_adapter, trained
 from alignment.models.lowrank import is_compared
@@ -54,7 +55,7 @@ SCORED_AT_ONCE = 64  # completions
 PRIME = 1_000_003  # seeds of neighbouring runs share no step's dropout
 
 
-FitConfig = PreferConfig | SftConfig | ClassifyConfig
+FitConfig = PreferConfig | SftConfig | ClassifyConfig | RewardConfig
 TrainConfig = FitConfig | DistilConfig
 AdaptedConfig = PreferConfig | SftConfig | DistilConfig | RewardConfig
 
@@ -63,7 +64,7 @@ class Learner(Protocol):
     """Whatever is fitted: its weights, and how a checkpoint keeps them and gives them back."""
 
     @property
-    def model(self) -> PreTrainedModel:
+    def model(self) -> nn.Module:
         """What learns."""
 
     def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
@@ -131,10 +132,10 @@ class Trainee:
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run is computed, and from which of its checkpoints it goes on."""
+    """Where a run is computed, and from which of its checkpoints it goes on; without a folder nothing is saved."""
 
-    folder: Path
-    resume: Path | None
+    folder: Path | None
+    resume: Path | None = None
     seed: int = 0
 
     @classmethod
@@ -145,7 +146,12 @@ class Run:
 
 def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
     """The first event, with the steps to come."""
-    return ready_for(policy, config.epochs * math.ceil(count / config.batch), run)
+    return ready_for(policy, steps_of(config, count), run)
+
+
+def steps_of(config: FitConfig, count: int) -> int:
+    """How many steps a fit to so many examples takes."""
+    return config.epochs * math.ceil(count / config.batch)
 
 
 def ready_for(policy: Policy, steps: int, run: Run) -> Ready:
@@ -178,11 +184,15 @@ class TrainingSet:
 def fit(
     one: Learner, config: FitConfig, data: TrainingSet, run: Run, held: HeldOut | None = None
 ) -> Training:
-    """Epochs of optimizer steps over batches of examples of similar length; "save" if that was asked.
+    """Epochs of optimizer steps over batches of examples of similar length; "save" if that was asked."""
+    return (yield from train_on(one, config, replace(lessons_of(data, config), held=held), run))
+
+
+def lessons_of(data: TrainingSet, config: FitConfig) -> "Lessons":
+    """Epochs of steps over batches of examples of similar length.
 
     Uses torch's RNG for the batches alone, so that a resumed run finds its place by drawing them again.
     """
-    total = config.epochs * math.ceil(len(data.lengths) / config.batch)
     epochs = (similar_lengths(data.lengths, config.batch) for _ in range(config.epochs))
     at, tokens = by_step(batch for epoch in epochs for batch in epoch), data.tokens or data.lengths
 
@@ -191,8 +201,7 @@ def fit(
         data.progress.tokens += sum(tokens[place] for place in batch)
         return data.loss(batch)
 
-    lessons = Lessons(total, loss, progress=data.progress, held=held)
-    return (yield from train_on(one, config, lessons, run))
+    return Lessons(steps_of(config, len(data.lengths)), loss, progress=data.progress)
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,8 @@ class Lessons:
     after: int = 0  # steps of what follows in the same run
     progress: TrainingProgress = field(default_factory=TrainingProgress)
     held: HeldOut | None = None
+    parts: Sequence[Part] = ()  # of what learns, where not all of it has one rate
+    damaged: str = ""  # what a first loss that is no number says of the model
 
 
 def by_step(batches: Iterator[Sequence[int]]) -> Callable[[int], Sequence[int]]:
@@ -215,27 +226,32 @@ def by_step(batches: Iterator[Sequence[int]]) -> Callable[[int], Sequence[int]]:
 def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> Training:
     """Optimizer steps, from a checkpoint on where there is one; "save" if that was asked."""
     yield PhaseStarted(name=_("training"))
-    optimizer, progress, held = _optimizer(one.model, config), lessons.progress, lessons.held
+    optimizer, progress, held = (
+        _optimizer(one.model, config, lessons),
+        lessons.progress,
+        lessons.held,
+    )
+    folder, device = run.folder, next(one.model.parameters()).device
     done = _restore(one, optimizer, progress, run.resume) if run.resume else 0
 
     def take(step: int) -> dict[str, float]:
         started = time.perf_counter()
-        rate = rate_at(config, progress, step, lessons.total)
+        share = share_now(config, progress, step, lessons.total)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["peak"] * share
         parts = lessons.loss(step)  # which may draw a batch
         with dropping(one.model, PRIME * run.seed + step):
-            told = _descend(one.model, optimizer, parts, step)
-        told["seconds/step"] = time.perf_counter() - started
+            told = _descend(optimizer, parts, step, lessons.damaged)
+        told["seconds/step"], progress.steps = time.perf_counter() - started, step
         if held is not None and held.is_due(step, lessons.total):
             told |= progress.look(held, one.model, step)
-        progress.seconds += longest_of(time.perf_counter() - started, one.model.device)
+        progress.seconds += longest_of(time.perf_counter() - started, device)
         return told
 
     loop = Loop(
         lessons.total + lessons.after,
         take,
-        save=lambda step: _save(one, optimizer, progress, step, run.folder),
+        save=None if folder is None else partial(_save, one, optimizer, progress, folder),
         every=config.checkpoint_every,
         over=lambda: bool(progress.ended_by(config, held)),
         last=lessons.total,
@@ -247,23 +263,24 @@ def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> T
 
 
 def _descend(
-    model: PreTrainedModel, optimizer: torch.optim.Optimizer, parts: Parts, step: int
+    optimizer: torch.optim.Optimizer, parts: Parts, step: int, damaged: str
 ) -> dict[str, float]:
     """One optimizer step by the gradient of a loss; its metrics. Raises DivergedError."""
     optimizer.zero_grad()
     metrics = backward(parts)
     told = exchange(optimizer)
-    norm = clip(model.parameters(), 1.0)
+    groups = [group["params"] for group in optimizer.param_groups if group["clipped"]]
+    norm = clip(chain.from_iterable(groups), 1.0)
     metrics = all_sums(metrics)
-    check_finite(step, metrics["loss"], norm)
+    check_finite(step, metrics["loss"], norm, damaged)
     optimizer.step()
     return metrics | told | {"grad/norm": norm, "lr": float(optimizer.param_groups[0]["lr"])}
 
 
-def rate_at(config: TrainConfig, progress: TrainingProgress, step: int, total: int) -> float:
-    """The learning rate of a step, counted from 1: of the bounds, the nearest one says how far it is."""
+def share_now(config: TrainConfig, progress: TrainingProgress, step: int, total: int) -> float:
+    """The share of their peaks that rates have at a step, counted from 1: the nearest bound says how far it is."""
     at = max(step - 1, int(total * progress.spent(config)))
-    return config.learning_rate * share_at(config, min(at, total - 1), total)
+    return share_at(config, min(at, total - 1), total)
 
 
 def share_at(config: RateSettings, step: int, total: int) -> float:
@@ -279,10 +296,10 @@ def longest_of(seconds: float, device: torch.device) -> float:
     return all_max(torch.tensor(seconds, dtype=torch.float64, device=device)).item()
 
 
-def _optimizer(model: PreTrainedModel, config: TrainConfig) -> torch.optim.AdamW:
+def _optimizer(model: nn.Module, config: TrainConfig, lessons: Lessons) -> torch.optim.AdamW:
     """AdamW over what learns; matrices decay where that was asked for."""
-    weights: Any = list(trained(model).values())
-    groups = decaying(weights, config.weight_decay) if config.weight_decay else weights
+    all_of_it = Part(list(trained(model).values()), config.learning_rate, config.weight_decay)
+    groups = grouped(lessons.parts or [all_of_it])
     return adamw(groups, config, lr=config.learning_rate, weight_decay=0.0)
 
 
@@ -324,8 +341,8 @@ def _save(
     one: Learner,
     optimizer: torch.optim.Optimizer,
     progress: TrainingProgress,
-    step: int,
     folder: Path,
+    step: int,
 ) -> Event:
     """Commit a checkpoint below the run folder."""
     folders, weights = one.kept()
@@ -340,7 +357,10 @@ def _restore(
     """Give weights, moments and progress the values of a checkpoint; how many steps were done."""
     tensors, facts = checkpoints.load(checkpoint)
     one.restore(checkpoint, tensors)
-    checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
+    moments = checkpoints.below("optimizer", tensors)
+    if "seconds" not in facts:  # of a version that numbered weights as the model has them
+        moments = checkpoints.renumbered(moments, optimizer, list(trained(one.model).values()))
+    checkpoints.restore_optimizer(optimizer, moments)
     progress.restore(tensors, facts, one.model)
     return int(facts["step"])
 

@@ -244,7 +244,7 @@ def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.o
     `pace` of a group is its learning rate as a share of the policy's, `own` says that it is the policy's.
     """
     weights: list[Any] = list(trained(policy.model).values())
-    parts = decaying(weights, config.weight_decay) if config.weight_decay else [{"params": weights}]
+    parts = decaying(weights, config.weight_decay)
     groups: list[dict[str, Any]] = [{**part, "pace": 1.0, "own": True} for part in parts]
     if head is not None:
         pace = config.value_learning_rate / config.learning_rate

@@ -1,8 +1,6 @@
-"""Fitting a reward model to labels: the sum of one likelihood per kind, by AdamW."""
+"""Fitting a reward model to labels: the sum of one likelihood per kind, as one loss of the loop of all training."""
 
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,142 +10,86 @@ from torch import Tensor, nn
 
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.models import checkpoints
-from alignment.models.batches import similar_lengths
-from alignment.models.distributed import all_sum, clip, gathered, shard
-from alignment.models.gradients import adamw, exchange
-from alignment.models.lora import dropping, trained
-from alignment.models.schedules import share_of_peak
+from alignment.models.bounds import HELD_OUT, HELD_RIGHT
+from alignment.models.distributed import shard
+from alignment.models.gradients import Part
+from alignment.models.lora import trained
 from alignment.models.sharding import is_spread
-from alignment.models.training import PRIME, Trainee, by_step
+from alignment.models.training import Parts, StepLoss, Trainee
 from alignment.reward.examples import Example, scored
+from alignment.reward.measures import preferences_told
 from alignment.reward.model import TOKENS, RewardModel, tokens_at_once
 from alignment.reward.observation import Observation
 from alignment.sampling.scoring import packed
-from alignment.seam.errors import DivergedError
-from alignment.seam.events import Event
 from alignment.seam.records import PairRecord, RankingRecord
 from alignment.seam.words import _
 
-WARMUP = 0.1  # share of the steps
 HEAD_RATE = 10  # of the trunk's: the head starts near zero and has to move first
 OBSERVATION_RATE = 0.05  # of numbers of order 1, which have to get there within few steps
-
-
-def steps_of(config: RewardConfig, labels: int) -> int:
-    """How many steps a fit to so many labels takes."""
-    return config.epochs * math.ceil(labels / config.batch)
+DAMAGED = _("The backbone itself gives no finite scores; take another one.")
 
 
 @dataclass(frozen=True)
-class RewardFit:
-    """A fit on its way, and all that decides its next step; steps count from 1 and are taken in their order."""
+class RewardTrainee:
+    """A reward model that learns, with what its labels are seen through."""
 
-    model: RewardModel
+    reward: RewardModel
     observation: Observation
-    examples: Sequence[Example]
-    draws: Tensor  # (labels, heads), weights of the labels
-    optimizer: torch.optim.Optimizer
-    batch_of: Callable[[int], Sequence[int]]  # the labels of a step
     trunk: Trainee | None = None  # what of the backbone learns, and how it is kept
-    seed: int = 0  # of an adapter's dropout
 
     @property
-    def total(self) -> int:
-        """How many steps it takes."""
-        return steps_of(self.observation.config, len(self.examples))
+    def model(self) -> nn.Module:
+        """What learns, or may: backbone, heads, and what lies between rewards and labels."""
+        return nn.ModuleDict({"trunk": self.reward.trunk.model, **self._modules})
 
-    def take(self, step: int) -> dict[str, float]:
-        """Train in place; the metrics of this step. Raises DivergedError."""
-        started = time.perf_counter()
-        share_now = _share(step - 1, self.total)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * share_now
-        rows = self.batch_of(step)
-        mine, share = shard(rows)
-        batch = [self.examples[row] for row in mine]
-        self.optimizer.zero_grad()
-        prior = share * self.observation.prior() / len(self.examples)
-        with dropping(self.model.trunk.model, PRIME * self.seed + step):
-            loss, scores = backward(
-                self.model, self.observation, batch, self.draws[mine], share, prior
-            )
-        told = exchange(self.optimizer)
-        norm = clip(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        everyones = gathered(scores[: len(scores) if share else 0])
-        metrics = read_off(all_sum(loss), everyones, [self.examples[row] for row in rows])
-        if not math.isfinite(metrics["loss"]):
-            raise DivergedError(diverged(metrics["loss"], step, self.total))
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        known = {"grad/norm": norm, "lr": rate, "seconds/step": time.perf_counter() - started}
-        return metrics | told | known
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"head": self.reward.head, "observation": self.observation}
 
-    def save(self, step: int, folder: Path) -> Event:
-        """Commit a checkpoint below a run's folder: backbone, heads, what labels are seen through, moments."""
-        folders, tensors = self.trunk.kept() if self.trunk else ({}, {})
-        parts = {
-            "optimizer": checkpoints.optimizer_tensors(self.optimizer),
-            **{name: module.state_dict() for name, module in self._modules.items()},
-        }
-        for name, part in parts.items():
-            tensors |= checkpoints.named(name, part)
-        return checkpoints.save(folder, step, folders, tensors, {})
+    def parts(self, config: RewardConfig) -> list[Part]:
+        """What learns at which rate; priors, not decay, hold what the labels are seen through."""
+        rate, decay = config.learning_rate, config.weight_decay
+        heads, between = (list(module.parameters()) for module in self._modules.values())
+        return [
+            Part(list(trained(self.reward.trunk.model).values()), rate, decay),
+            Part(heads, HEAD_RATE * rate, decay),
+            Part(between, OBSERVATION_RATE, clipped=False),
+        ]
 
-    def restore(self, checkpoint: Path) -> int:
-        """Go on from a checkpoint; how many steps were done."""
-        tensors, facts = checkpoints.load(checkpoint)
+    def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
+        """What a checkpoint keeps: backbone, or its adapter, heads, and what labels are seen through."""
+        folders, tensors = self.trunk.kept() if self.trunk else ({}, dict[str, Tensor]())
+        for name, module in self._modules.items():
+            tensors |= checkpoints.named(name, module.state_dict())
+        return folders, tensors
+
+    def restore(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Give the weights the values of a checkpoint."""
         if self.trunk:
             self.trunk.restore(checkpoint, tensors)
         for name, module in self._modules.items():
             module.load_state_dict(checkpoints.below(name, tensors))
-        checkpoints.restore_optimizer(self.optimizer, checkpoints.below("optimizer", tensors))
-        return int(facts["step"])
-
-    @property
-    def _modules(self) -> dict[str, nn.Module]:
-        return {"head": self.model.head, "observation": self.observation}
 
 
-def begin_fit(
-    model: RewardModel,
-    observation: Observation,
-    examples: Sequence[Example],
-    trunk: Trainee | None = None,
-    seed: int = 0,
-) -> RewardFit:
-    """A fit before its first step. Uses torch's RNG, for the labels' weights now and for each epoch's batches later."""
-    config = observation.config
-    draws = resampled(examples, model.head.out_features).to(model.trunk.device)
-    lengths = [example.length for example in examples]
-    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
-    batch_of = by_step(batch for epoch in epochs for batch in epoch)
-    optimizer = optimizer_of(model, observation)
-    return RewardFit(model, observation, examples, draws, optimizer, batch_of, trunk, seed)
+def label_step(one: RewardTrainee, examples: Sequence[Example], draws: Tensor) -> StepLoss:
+    """The loss of a batch of labels, whose weights are draws (labels, heads); the prior is added once."""
+    model, observation = one.reward, one.observation
 
+    def step(batch: Sequence[int]) -> Parts:
+        mine, share = shard(batch)
+        ours = [examples[row] for row in mine]
+        compared = sum(_is_compared(examples[row]) for row in batch)
+        prior = share * observation.prior() / len(examples)
+        for part in in_parts(model, ours):
+            some, weights = [ours[place] for place in part], draws[[mine[place] for place in part]]
+            scores = scored(model, some)
+            likelihood = loss_of(observation, scores, some, weights)
+            told = _told_of(scores.detach(), some, compared) if compared else {}
+            loss = share * likelihood * len(part) / len(ours) + prior
+            yield loss, {name: value * (share > 0) for name, value in told.items()}
+            prior = torch.zeros_like(prior)
 
-def backward(
-    model: RewardModel,
-    observation: Observation,
-    batch: Sequence[Example],
-    draws: Tensor,
-    share: float,
-    prior: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Take the gradient of a batch's loss, part after part; the loss, and all scores (texts, heads).
-
-    The likelihoods' mean weighs `share`, draws are (labels, heads), and the prior is added once.
-    """
-    total, pieces = torch.zeros((), device=draws.device), dict[int, Tensor]()
-    for part in in_parts(model, batch):
-        some = [batch[place] for place in part]
-        scores = scored(model, some)
-        likelihood = loss_of(observation, scores, some, draws[part])
-        loss = share * likelihood * len(part) / len(batch) + prior
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-        total, prior = total + loss.detach(), torch.zeros_like(prior)
-        each = torch.split(scores.detach(), [len(example.texts) for example in some])
-        pieces |= dict(zip(part, each, strict=True))
-    return total, torch.cat([pieces[place] for place in range(len(batch))])
+    return step
 
 
 def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]]:
@@ -157,16 +99,6 @@ def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]
     else:
         most = min(TOKENS, tokens_at_once(model.trunk.device))
         yield from packed([model.tokens_of(one.texts) for one in batch], most)
-
-
-def diverged(loss: float, step: int, total: int) -> str:
-    """What can be done about a loss that is no number: before the first step nothing was learned."""
-    way_out = (
-        _("The backbone itself gives no finite scores; take another one.")
-        if step == 1
-        else _("Try a lower learning rate.")
-    )
-    return f"The loss was {loss} at step {step} of {total}. {way_out}"
 
 
 def loss_of(
@@ -198,26 +130,25 @@ def resampled(examples: Sequence[Example], heads: int) -> Tensor:
     return draws[[places[example.prompt_key] for example in examples]]
 
 
-def optimizer_of(model: RewardModel, observation: Observation) -> torch.optim.Optimizer:
-    """AdamW with a rate for each part; priors, not decay, hold what the labels are seen through."""
-    config = observation.config
-    rate, decay = config.learning_rate, config.weight_decay
-    learning = list(trained(model.trunk.model).values())
-    parts = [
-        (learning, rate, decay),
-        (list(model.head.parameters()), HEAD_RATE * rate, decay),
-        (list(observation.parameters()), OBSERVATION_RATE, 0.0),
-    ]
-    groups = [
-        {"params": params, "lr": peak, "peak": peak, "weight_decay": decay}
-        for params, peak, decay in parts
-        if params
-    ]
-    return adamw(groups, config)
+def glance(one: RewardTrainee, held: Sequence[Example]) -> Callable[[], dict[str, float]]:
+    """What held-out labels say while others teach.
+
+    The loss is that of the heads' mean, which will be the reward: all heads are kept from one step, as they share
+    a backbone, and their disagreement is no part of it.
+    """
+
+    @torch.no_grad()
+    def look() -> dict[str, float]:
+        scores = scored(one.reward, held)
+        loss = one.observation.nll(scores.mean(1, keepdim=True), held).mean().item()
+        told = preferences_told(scores, held)
+        return {HELD_OUT: loss} | ({HELD_RIGHT: told.right.mean().item()} if told.pairs else {})
+
+    return look
 
 
-def read_off(loss: Tensor, scores: Tensor, batch: Sequence[Example]) -> dict[str, float]:
-    """A step's metrics, with one wait for the device; a ranking's best and worst are a pair."""
+def leads(scores: Tensor, batch: Sequence[Example]) -> Tensor:
+    """(comparisons,) how far the heads' mean puts the better answer ahead; of a ranking its best before its worst."""
     ends = [0]
     rows = []
     for example in batch:
@@ -226,13 +157,20 @@ def read_off(loss: Tensor, scores: Tensor, batch: Sequence[Example]) -> dict[str
             best, worst = extremes(example.label)
             rows.append((ends[-2] + best, ends[-2] + worst))
     if not rows:
-        return {"loss": loss.item()}
-    left, right = scores.mean(1)[torch.tensor(rows, device=scores.device)].unbind(1)
-    margins = left - right
-    values = torch.stack([loss, (margins > 0).float().mean(), -F.logsigmoid(margins).mean()])
-    return dict(
-        zip(("loss", "preference/accuracy", "preference/nll"), values.tolist(), strict=True)
-    )
+        return scores.new_zeros(0)
+    better, worse = scores.mean(1)[torch.tensor(rows, device=scores.device)].unbind(1)
+    return better - worse
+
+
+def _told_of(scores: Tensor, batch: Sequence[Example], compared: int) -> dict[str, float]:
+    """What a part of a batch adds to the means over its so many comparisons."""
+    ahead = leads(scores, batch)
+    sums = torch.stack([(ahead > 0).float().sum(), -F.logsigmoid(ahead).sum()]) / compared
+    return dict(zip(("preference/accuracy", "preference/nll"), sums.tolist(), strict=True))
+
+
+def _is_compared(example: Example) -> bool:
+    return isinstance(example.label, PairRecord | RankingRecord)
 
 
 def extremes(label: PairRecord | RankingRecord) -> tuple[int, int]:
@@ -241,9 +179,3 @@ def extremes(label: PairRecord | RankingRecord) -> tuple[int, int]:
         return 0, 1
     places = range(len(label.ranks))
     return min(places, key=label.ranks.__getitem__), max(places, key=label.ranks.__getitem__)
-
-
-def _share(step: int, total: int) -> float:
-    """Warm-up, then down to zero, as a share of the peak."""
-    warmup = max(1, round(WARMUP * total))
-    return share_of_peak(step, total, rising=warmup, falling=max(1, total - warmup))

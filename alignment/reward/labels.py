@@ -32,15 +32,20 @@ L = TypeVar("L", bound=Labelled)
 
 def learnable(records: Iterable[LabelRecord], config: RewardConfig) -> list[LabelRecord]:
     """The labels of every kind that the settings use; raises DataError where they are too few."""
+    labels = usable(records, config)
+    refuse_few(labels, "labels of different completions")
+    return labels
+
+
+def usable(records: Iterable[LabelRecord], config: RewardConfig) -> list[LabelRecord]:
+    """Those that the settings use."""
     labels = list(records)
     if config.rankings == "pairs":
         labels = [one for label in labels for one in apart(label)]
     else:
         labels = ranked(labels)
     dropped = ("tie",) if config.ties == "drop" else ()
-    labels = [label for label in labels if says_something(label) and label.kind not in dropped]
-    refuse_few(labels, "labels of different completions")
-    return labels
+    return [label for label in labels if says_something(label) and label.kind not in dropped]
 
 
 def refuse_few(labels: Sequence[LabelRecord], what: str) -> None:

@@ -1,21 +1,19 @@
 """One fit of a fresh model to some of the labels of a run."""
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.spec import RunSpec
+from alignment.models.bounds import HeldOut, TrainingProgress
 from alignment.models.computation import set_up
-from alignment.models.stepping import Loop, steps
-from alignment.models.training import Run, Trainee
+from alignment.models.training import Run, Trainee, TrainingSet, lessons_of, train_on
 from alignment.reward.examples import Example, examples_of
 from alignment.reward.features import FeatureStore, FeatureTable
-from alignment.reward.fitting import RewardFit, begin_fit
+from alignment.reward.fitting import DAMAGED, RewardTrainee, glance, label_step, resampled
 from alignment.reward.frozen import FrozenModel
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
@@ -32,6 +30,7 @@ class Trial:
     name: str
     fitted: list[LabelRecord]
     held: list[LabelRecord]
+    passed_over: Mapping[str, int] = field(default_factory=dict)  # labels, as a summary says it
 
 
 @dataclass(frozen=True)
@@ -42,55 +41,56 @@ class Learned:
     observation: Observation
     fitted: list[Example]
     held: list[Example]
+    progress: TrainingProgress
+    share: float  # of its steps after which the weights were as they are
 
 
 @dataclass(frozen=True)
 class Learner:
-    """What all fits of a run have in common; `steps` numbers them through."""
+    """What all fits of a run have in common."""
 
     backbone: Path
     config: RewardConfig
     labels: Sequence[LabelRecord]
     seed: int
-    steps: Iterator[int]
-    total: int
     table: FeatureTable | None = None  # of a backbone that stays as it is
 
     def learn(
-        self, trial: Trial, run: Run | None = None
+        self, trial: Trial, run: Run | None = None, after: int = 0, share: float = 1.0
     ) -> Generator[Event, str | None, Learned | None]:
-        """RewardFit a fresh model, the same at every start; None where that was saved to go on later.
+        """Fit a fresh model, the same at every start; None where that was saved to go on later.
 
-        Only where it is told of a run it saves checkpoints, and goes on from one.
+        Only where it is told of a run, which goes on for `after` steps, it saves checkpoints, goes on from one, and
+        looks at what is held out; elsewhere it takes a share of its steps, over which its rate falls.
         """
         torch.manual_seed(self.seed)
         model, trunk = self._untrained(trial)
         observation = Observation(self.config, self.labels).to(model.trunk.device)
+        one = RewardTrainee(model, observation, trunk)
         fitted, held = examples_of(model, trial.fitted), examples_of(model, trial.held)
-        one, first = begin_fit(model, observation, fitted, trunk, self.seed), next(self.steps)
-        done = one.restore(run.resume) if run and run.resume else 0
-        loop = self._loop(one, first, run)
-        if (yield from steps(loop, first - 1 + done)) == "save":
+        data = self._training_set(one, fitted)
+        lessons = replace(
+            lessons_of(data, self.config), parts=one.parts(self.config), damaged=DAMAGED
+        )
+        if run is None:
+            lessons = replace(lessons, total=max(1, round(share * lessons.total)))
+        else:
+            looked_at = HeldOut.of(glance(one, held), self.config, len(held))
+            lessons = replace(lessons, after=after, held=looked_at)
+        asked = yield from train_on(one, self.config, lessons, run or Run(None, seed=self.seed))
+        if asked == "save":
             return None
-        deque(islice(self.steps, loop.last - first), 0)  # further fits are numbered on
         if trunk:
             model = replace(model, trunk=trunk.result)
-        return Learned(model, observation, fitted, held)
+        done = data.progress.kept / lessons.total
+        return Learned(model, observation, fitted, held, data.progress, done)
 
-    def _loop(self, one: RewardFit, first: int, run: Run | None) -> Loop:
-        """The steps of a fit among those of all."""
-
-        def save(step: int) -> Event:
-            assert run is not None
-            return one.save(step, run.folder)
-
-        return Loop(
-            self.total,
-            lambda step: one.take(step - first + 1),
-            save if run else None,
-            self.config.checkpoint_every,
-            last=first + one.total - 1,
-        )
+    def _training_set(self, one: RewardTrainee, fitted: Sequence[Example]) -> TrainingSet:
+        """Labels as what is fitted takes them, weighed for each head by torch's RNG."""
+        draws = resampled(fitted, self.config.heads).to(one.reward.trunk.device)
+        tokens = [sum(map(len, example.texts)) for example in fitted]
+        step = label_step(one, fitted, draws)
+        return TrainingSet([example.length for example in fitted], step, tokens)
 
     def _untrained(self, trial: Trial) -> tuple[RewardModel, Trainee | None]:
         """A model that has learned nothing, and what of its backbone will learn."""

@@ -72,7 +72,7 @@ def together(parts: Sequence[Told]) -> Told:
     """What several models told, each of labels of its own."""
     return Told(
         [pair for part in parts for pair in part.pairs],
-        torch.cat([part.margins for part in parts]),
+        torch.cat([torch.zeros(0, dtype=torch.float64), *(part.margins for part in parts)]),
         [both for part in parts for both in part.lengths],
     )
 
@@ -81,7 +81,9 @@ def together(parts: Sequence[Told]) -> Told:
 def measures(
     model: RewardModel, observation: Observation, examples: Sequence[Example]
 ) -> tuple[Told, dict[str, object]]:
-    """How held-out labels are told, and that in numbers with intervals over prompts."""
+    """How held-out labels are told, and that in numbers with intervals over prompts; nothing where there are none."""
+    if not examples:
+        return together([]), {}
     scores = scored(model, examples)
     found = preferences_told(scores, examples)
     summary: dict[str, object] = {}

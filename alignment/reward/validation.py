@@ -1,10 +1,13 @@
 """More fits than one: accuracy by the number of labels, and cross-validation over all prompts."""
 
 from collections.abc import Generator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 from alignment.kinds.reward.settings import RewardConfig
+from alignment.models.training import steps_of
 from alignment.reward.labels import L, place
-from alignment.reward.learning import Learner, Trial
+from alignment.reward.learning import Learned, Learner, Trial
 from alignment.reward.measures import Told, measures, together
 from alignment.seam.events import Event, PhaseStarted, StepDone
 from alignment.seam.records import LabelRecord
@@ -15,13 +18,21 @@ CURVE, FOLDS = _("learning curve"), _("cross-validation")
 Fits = Generator[Event, str | None, dict[str, object]]
 
 
+class Steps(NamedTuple):
+    """Where a fit stands in a run: how many steps came before its own, and how many there are in all."""
+
+    before: int
+    total: int
+
+
 def trials(
     config: RewardConfig, fitted: Sequence[LabelRecord], held: Sequence[LabelRecord]
 ) -> list[Trial]:
     """The fits that the settings ask for besides the run's own."""
     shares = SHARES if config.learning_curve == "measure" else ()
     curve = [Trial(CURVE, first(fitted, share), list(held)) for share in shares]
-    return curve + folds([*fitted, *held], config.folds)
+    known = [*fitted, *held] if config.evaluate_on == "share" else fitted
+    return curve + folds(known, config.folds)
 
 
 def first(labels: Sequence[L], share: float) -> list[L]:
@@ -45,13 +56,20 @@ def folds(labels: Sequence[LabelRecord], count: int) -> list[Trial]:
     ]
 
 
-def validated(learner: Learner, more: Sequence[Trial], own: Trial, found: Told) -> Fits:
-    """What further fits say, beside the run's own and what that told."""
+def validated(
+    learner: Learner, more: Sequence[Trial], own: Trial, learned: Learned, found: Told
+) -> Fits:
+    """What further fits say, beside the run's own and what that told.
+
+    They look at nothing: they take the share of their steps after which the run's own weights were as they are kept.
+    """
     told: dict[str, list[tuple[Trial, Told]]] = {CURVE: [], FOLDS: []}
-    for trial in more:
+    counts = [steps_of(learner.config, len(trial.fitted)) for trial in (own, *more)]
+    for trial, before in zip(more, accumulate(counts[:-1]), strict=True):
         if not told[trial.name]:
             yield PhaseStarted(name=trial.name)
-        told[trial.name].append((trial, (yield from quietly(learner, trial))))
+        seen = yield from quietly(learner, trial, learned.share, Steps(before, sum(counts)))
+        told[trial.name].append((trial, seen))
     summary: dict[str, object] = {}
     if told[CURVE] and found.pairs:
         summary["learning_curve"] = [
@@ -64,16 +82,17 @@ def validated(learner: Learner, more: Sequence[Trial], own: Trial, found: Told) 
     return summary
 
 
-def quietly(learner: Learner, trial: Trial) -> Generator[Event, str | None, Told]:
-    """One more fit, whose curves would only be in the way of the run's own."""
-    fitting = learner.learn(trial)
+def quietly(
+    learner: Learner, trial: Trial, share: float, steps: Steps
+) -> Generator[Event, str | None, Told]:
+    """One more fit, whose curves would only be in the way of the run's own; its steps are numbered on."""
+    fitting = learner.learn(trial, share=share)
     try:
         while True:
-            step = next(fitting)
-            if isinstance(step, StepDone):
-                speed = {"seconds/step": step.metrics["seconds/step"]}
-                step = step.model_copy(update={"metrics": speed})
-            yield step
+            event = next(fitting)
+            if isinstance(event, StepDone):
+                speed = {"seconds/step": event.metrics["seconds/step"]}
+                yield StepDone(step=steps.before + event.step, total=steps.total, metrics=speed)
     except StopIteration as ended:
         learned = ended.value
     assert learned is not None  # it is told of no run that it could be saved in

@@ -10,7 +10,7 @@ from alignment.kinds.sft.settings import SftConfig
 from alignment.models import checkpoints
 from alignment.models.bounds import HELD_OUT, HeldOut, TrainingProgress
 from alignment.models.lora import trained
-from alignment.models.training import rate_at
+from alignment.models.training import share_now
 from tests.alignment.conftest import tiny_policy
 
 
@@ -32,11 +32,11 @@ def test_minutes_are_counted_over_pauses():
 
 
 def test_a_rate_falls_by_the_bound_that_is_nearest():
-    config = SftConfig(most_minutes=1, most_tokens=1000, warmup_share=0.0, learning_rate=0.1)
+    config = SftConfig(most_minutes=1, most_tokens=1000, warmup_share=0.0)
     for progress in (TrainingProgress(seconds=30), TrainingProgress(tokens=500)):
-        assert rate_at(config, progress, 1, 100) == pytest.approx(0.1 * 50 / 100)
-    assert rate_at(config, TrainingProgress(), 1, 100) == pytest.approx(0.1)
-    assert rate_at(config, TrainingProgress(seconds=90), 1, 100) > 0
+        assert share_now(config, progress, 1, 100) == pytest.approx(50 / 100)
+    assert share_now(config, TrainingProgress(), 1, 100) == pytest.approx(1)
+    assert share_now(config, TrainingProgress(seconds=90), 1, 100) > 0
 
 
 def test_it_is_looked_every_so_many_steps_and_at_the_last():

@@ -206,8 +206,21 @@ def test_a_text_and_the_rollout_it_came_from_are_told_alike(start, policy, gener
         torch.testing.assert_close(known.of_drawn(policy, rollouts), expected, atol=1e-6, rtol=0)
 
 
-def test_a_saved_run_continues_bit_by_bit(start):
-    how = FILE | {"epochs": 2}
+LOOKS = {"evaluate_every": 1, "kept": "best"}
+
+
+def test_it_keeps_the_weights_that_tell_held_out_texts_best(start):
+    events, _ = start(texts(), **FILE | LOOKS | {"learning_rate": 0.1, "patience": 3})
+    seen = {event.step: event.metrics for event in of(events, StepDone)}
+    best = min(seen, key=lambda step: seen[step]["heldout/loss"])
+    summary = summary_of(events)
+    assert summary["best_step"] == best
+    assert summary["accuracy"]["value"] == pytest.approx(seen[best]["heldout/accuracy"])
+
+
+@cases("how", [{}, LOOKS])
+def test_a_saved_run_continues_bit_by_bit(start, how):
+    how = FILE | {"epochs": 2} | how
     whole, there = start(texts(), **how)
     first, folder = start(texts(), wish=2, **how)
     (saved,) = of(first, CheckpointSaved)

@@ -366,6 +366,10 @@ def test_a_wrong_file_of_options_is_refused(
         (["--beta", "much", "--epochs", "0"], "; --epochs: Input should be greater than or equal"),
         ([], "Say with --pairs or --thumbs or --rankings what to work on."),
         (["--pairs", "gone.jsonl"], "--pairs: gone.jsonl cannot be read"),
+        (
+            ["--pairs", "gone.jsonl", "--evaluation", "gone.jsonl"],
+            "Nothing reads --evaluation with these settings",
+        ),
         (["--pairs", "", "--reference", "nowhere"], "--reference: nowhere is not a folder."),
     ],
 )

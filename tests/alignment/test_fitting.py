@@ -1,15 +1,18 @@
 """Learning from what is there already: in parts, with an adapter, across a pause."""
 
 import json
+import math
+import shutil
 from itertools import product
 
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from alignment.kinds.prefer.run import pairs_of, preference_step, thumb_step, thumbs_of
 from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.sft.run import imitation_step
 from alignment.kinds.sft.settings import SftConfig
 from alignment.kinds.spec import RunSpec
@@ -17,8 +20,10 @@ from alignment.models.lora import trained
 from alignment.models.policies import Policy
 from alignment.models.texts import written
 from alignment.models.training import Trainee, backward, in_parts
+from alignment.reward import RewardModel
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Finished, Ready, StepDone
+from alignment.seam.folders import MANIFEST, committed
 from alignment.seam.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
@@ -34,6 +39,7 @@ SAID = [DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen) for pair
 QUICK = {"batch": 4, "epochs": 2, "held_out": 0.3, "learning_rate": 5e-3}
 KINDS = {"sft": ("demonstrations", SAID), "prefer": ("pairs", PAIRS)}
 REWARD = {"reward": ("pairs", PAIRS)}  # which has heads, and makes no policy
+EVERY = KINDS | REWARD
 FROZEN = {"trunk": "frozen", "heads": 3, "annotators": "reliability"}
 
 
@@ -44,7 +50,7 @@ def start(policy_folder, tmp_path):
     def begin(kind, place=".", resume=None, inputs=(), **config):
         folder = tmp_path / place
         folder.mkdir(exist_ok=True)
-        name, rows = (KINDS | REWARD)[kind]
+        name, rows = EVERY[kind]
         write_jsonl(folder / "rows.jsonl", rows)
         models = dict.fromkeys(("policy", "reference", "backbone"), str(policy_folder))
         given = models | {name: "rows.jsonl"} | dict(inputs)
@@ -61,8 +67,8 @@ def of(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
-def weights(folder):
-    return load_file(folder / "output" / "model.safetensors")
+def weights(folder, file="model"):
+    return load_file(folder / "output" / f"{file}.safetensors")
 
 
 LORA = {"lora_rank": 2}
@@ -79,10 +85,10 @@ HOW = {
 @cases(
     ("kind", "how"),
     [
-        *product(KINDS, HOW.values()),
-        ("reward", {}),
-        ("reward", HOW["LoRA by chance"]),
+        *product(EVERY, HOW.values()),
         ("reward", FROZEN),
+        ("reward", HOW["LoRA by chance"] | HOW["best of all looks"] | {"heads": 3}),
+        ("reward", HOW["best of all looks"] | FROZEN),
     ],
     quick=[("sft", {}), ("prefer", {}), ("reward", {})],
 )
@@ -100,8 +106,9 @@ def test_a_saved_run_continues_bit_by_bit(start, tmp_path, kind, how):
     assert (ready.resumed_step, ready.bit_exact) == (2, True)
     steps = [event.step for event in of(again, StepDone)]
     assert steps == [event.step for event in of(whole, StepDone)][2:]
-    one, other = weights(tmp_path / "whole"), weights(tmp_path)
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    for file in ("model", "head")[: 1 + (kind == "reward")]:
+        one, other = weights(tmp_path / "whole", file), weights(tmp_path, file)
+        assert all(torch.equal(one[name], other[name]) for name in one)
     assert of(again, Finished)[0].summary == of(whole, Finished)[0].summary
 
 
@@ -206,20 +213,61 @@ def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone(start, tmp_path, kin
     assert json.loads((newest / "state.json").read_text())["step"] > 0
 
 
+def test_a_checkpoint_of_before_there_were_bounds_goes_on(start, policy_folder, tmp_path):
+    """Reward models numbered their weights as they stand, and told no time."""
+    whole = list(start("reward", "whole"))
+    list(start("reward", checkpoint_every=2))
+    shutil.rmtree(tmp_path / "output")
+    tensors = load_file(tmp_path / "ckpt-000002" / "state.safetensors")
+    own = list(RewardModel.fresh(policy_folder).trunk.model.parameters())
+    stood = sorted(
+        range(len(own)), key=lambda place: own[place].ndim < 2
+    )  # as they are numbered now
+    numbers = {str(now): str(old) for now, old in enumerate(stood)}
+    older = {}
+    for name, tensor in tensors.items():
+        kind, rest = name.split("/", 1)
+        number, _, what = rest.partition(".")
+        moved = kind == "optimizer"
+        older[f"{kind}/{numbers.get(number, number)}.{what}" if moved else name] = tensor
+    with committed(tmp_path / "older") as folder:
+        shutil.copytree(tmp_path / "ckpt-000002", folder, dirs_exist_ok=True)
+        (folder / MANIFEST).unlink()
+        save_file(older, folder / "state.safetensors")
+        facts = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps({n: facts[n] for n in ("step", "machine")}))
+    again = list(start("reward", resume="older"))
+    one, other = weights(tmp_path / "whole"), weights(tmp_path)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert of(again, Finished)[0].summary == of(whole, Finished)[0].summary
+
+
+@pytest.mark.parametrize("kind", ["prefer", "reward"])
+def test_a_run_with_more_epochs_goes_on_as_if_it_had_had_them(start, tmp_path, kind):
+    level = {"schedule": "constant", "warmup_share": 0, "keep_end": True}
+    list(start(kind, "long", **level, epochs=3))
+    short = of(list(start(kind, "short", **level, epochs=1)), CheckpointSaved)[-1]
+    list(start(kind, resume=str(tmp_path / "short" / short.path), **level, epochs=3))
+    one, other = weights(tmp_path / "long"), weights(tmp_path)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def rates(events):
     return [event.metrics["lr"] / QUICK["learning_rate"] for event in of(events, StepDone)]
 
 
-def test_a_rate_goes_as_the_schedule_says(start):
-    constant = rates(start("sft", "constant", schedule="constant", warmup_share=0.0))
+@pytest.mark.parametrize("kind", ["sft", "reward"])
+def test_a_rate_goes_as_the_schedule_says(start, kind):
+    constant = rates(start(kind, "constant", schedule="constant", warmup_share=0.0))
     assert set(constant) == {1.0}
-    (first, *_), last = (found := rates(start("sft", "cosine", schedule="cosine"))), found[-1]
+    (first, *_), last = (found := rates(start(kind, "cosine", schedule="cosine"))), found[-1]
     assert (first, last) == (1.0, pytest.approx(0.5 - 0.5**1.5))  # a quarter is left
-    assert rates(start("sft", "slow", warmup_share=0.5))[:2] == [0.5, 1.0]
+    assert rates(start(kind, "slow", warmup_share=0.5))[:2] == [0.5, 1.0]
 
 
-def test_a_bound_of_tokens_ends_a_run_at_its_rate_s_end(start):
-    whole, short = (list(start("sft", str(n), epochs=5, most_tokens=n)) for n in (0, 150))
+@pytest.mark.parametrize(("kind", "bound"), [("sft", 150), ("reward", 300)])
+def test_a_bound_of_tokens_ends_a_run_at_its_rate_s_end(start, kind, bound):
+    whole, short = (list(start(kind, str(n), epochs=5, most_tokens=n)) for n in (0, bound))
     assert 1 < len(of(short, StepDone)) < len(of(whole, StepDone))
     assert rates(short)[-1] < 0.5
     assert of(short, Finished)[0].summary["stopped_by"] == "tokens"
@@ -238,6 +286,42 @@ def test_a_run_stops_where_nothing_more_is_gained_and_keeps_its_best(start, tmp_
     assert after["nll"]["value"] > summary["nll"]["value"]
 
 
+@pytest.mark.parametrize("how", [{}, FROZEN | {"heads": 5}])
+def test_a_reward_model_keeps_its_best_and_further_fits_take_as_long(start, how):
+    settings = {"evaluate_every": 1, "patience": 2, "epochs": 30, "learning_rate": 0.1}
+    settings |= {"ties": "drop", "folds": 2, "annotators": "ignore"}
+    events = list(start("reward", kept="best", **how | settings))
+    steps, summary = of(events, StepDone), of(events, Finished)[0].summary
+    looks = [one for one in steps if "heldout/loss" in one.metrics]
+    best = min(looks, key=lambda one: one.metrics["heldout/loss"])
+    assert (summary["stopped_by"], summary["best_step"]) == ("patience", best.step)
+    assert len(looks) == best.step + 2
+    assert summary["nll"]["value"] == pytest.approx(best.metrics["heldout/loss"], rel=1e-4)
+    assert summary["accuracy"]["value"] == best.metrics["heldout/accuracy"]
+    assert "accuracy_crossvalidated" in summary
+    numbers, further = [one.step for one in steps], len(steps) - len(looks)
+    assert numbers == sorted(set(numbers))
+    share, each = best.step / (30 * math.ceil(summary["pairs_train"] / 4)), 30 * 2  # of 8 labels
+    assert further == 2 * round(share * each)
+
+
+def test_a_reward_model_may_learn_from_all_labels(start, tmp_path):
+    (finished,) = of(start("reward", held_out=0, folds=2), Finished)
+    summary = finished.summary
+    assert (summary["pairs_train"], summary["pairs_heldout"]) == (len(PAIRS), 0)
+    assert not {"accuracy", "nll", "temperature"} & set(summary)
+    assert summary["accuracy_crossvalidated"]["n"] == len(PAIRS)
+    assert RewardModel.load(tmp_path / "output").temperature == 1
+    with pytest.raises(ValidationError, match="nothing would be held out to measure"):
+        RewardConfig(held_out=0, learning_curve="measure")
+
+
+@pytest.mark.parametrize("setting", [{"most_minutes": 5}, {"most_tokens": 9}, {"keep_end": True}])
+def test_heads_alone_have_no_bounds(setting):
+    with pytest.raises(ValidationError, match="frozen does not read"):
+        RewardConfig(trunk="frozen", **setting)
+
+
 def test_what_is_held_out_is_looked_at_as_often_as_asked(start):
     events = of(start("prefer", evaluate_every=3), StepDone)
     looked = [event.step for event in events if "heldout/accuracy" in event.metrics]
@@ -252,19 +336,23 @@ def test_nothing_held_out_is_learned_from_and_not_looked_at(start):
         PreferConfig(held_out=0, evaluate_every=1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_examples_of_their_own_measure_a_run(start, tmp_path, kind):
-    _name, rows = KINDS[kind]
-    write_jsonl(tmp_path / "others.jsonl", rows[:4])
+    _name, rows = EVERY[kind]
+    of_others = {} if kind == "sft" else {"annotator": "another"}
+    write_jsonl(tmp_path / "others.jsonl", [one.model_copy(update=of_others) for one in rows[:4]])
     own = {"evaluation": str(tmp_path / "others.jsonl")}
-    summary = of(list(start(kind, evaluate_on="own", inputs=own)), Finished)[0].summary
+    more = {"annotators": "reliability", "folds": 2} if kind == "reward" else {}
+    summary = of(list(start(kind, evaluate_on="own", inputs=own, **more)), Finished)[0].summary
+    assert summary.get("accuracy_crossvalidated", {"n": 12})["n"] == 12  # of what is learned from
     what = "demonstrations" if kind == "sft" else "pairs"
     assert (summary[f"{what}_train"], summary[f"{what}_heldout"]) == (len(rows) - 4, 4)
 
 
-def test_only_matrices_decay(start, tmp_path):
+@pytest.mark.parametrize("kind", ["sft", "reward"])
+def test_only_matrices_decay(start, tmp_path, kind):
     for decay in (0, 10):
-        list(start("sft", str(decay), weight_decay=decay, learning_rate=1e-4, epochs=1))
+        list(start(kind, str(decay), weight_decay=decay, learning_rate=1e-4, epochs=1))
     plain, pulled = weights(tmp_path / "0"), weights(tmp_path / "10")
     shrunk = {name for name in plain if pulled[name].norm() < 0.999 * plain[name].norm()}
     assert shrunk == {name for name in plain if plain[name].ndim > 1}

@@ -1,6 +1,5 @@
 """Ensembles: several heads on one backbone, their mean, their disagreement and the caution it calls for."""
 
-import math
 from itertools import permutations, product
 
 import pytest
@@ -8,13 +7,14 @@ import torch
 from pydantic import ValidationError
 
 from alignment.kinds.reward.settings import RewardConfig
+from alignment.models.training import backward
 from alignment.reward import RewardModel
-from alignment.reward.examples import Example, examples_of, scored
-from alignment.reward.fitting import backward, in_parts, read_off, resampled
+from alignment.reward.examples import Example, examples_of
+from alignment.reward.fitting import RewardTrainee, glance, in_parts, label_step, leads, resampled
 from alignment.reward.labels import divided
 from alignment.reward.model import cautious
 from alignment.reward.observation import Observation
-from alignment.seam.records import RankingRecord
+from alignment.seam.records import RankingRecord, ThumbRecord
 from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 
@@ -98,13 +98,23 @@ def test_one_head_cannot_be_cautious():
 def test_a_ranking_s_metrics_are_of_its_best_and_its_worst():
     prompt = a_pair("sun", "good", "bad").prompt
     ranking = RankingRecord(prompt=prompt, completions=("b", "c", "a"), ranks=(1, 2, 0))
-    example = Example(ranking, ([3], [4], [5]))
-    found = read_off(torch.tensor(0.5), torch.tensor([[0.0], [9.0], [2.0]]), [example])
-    assert found["preference/accuracy"] == 0
-    assert found["preference/nll"] == pytest.approx(math.log1p(math.exp(7)))
+    thumb = ThumbRecord(prompt=prompt, completion="d", good=True)
+    examples = [Example(thumb, ([6],)), Example(ranking, ([3], [4], [5]))]
+    assert leads(torch.tensor([[5.0], [0.0], [9.0], [2.0]]), examples).tolist() == [-7]
+    assert leads(torch.tensor([[5.0]]), examples[:1]).tolist() == []
 
 
-def test_a_loss_in_parts_has_the_same_gradient_and_scores(tmp_path, pairs, monkeypatch):
+def test_a_look_is_at_the_heads_mean(model, pairs):
+    """Their own losses say nothing of the reward, which is that of no head."""
+    observation = Observation(RewardConfig(heads=5, ties="drop"), pairs[:6])
+    examples = examples_of(model, pairs[:6])
+    told = glance(RewardTrainee(model, observation), examples)()
+    margins = leads(model.raw([ids for one in examples for ids in one.texts]).detach(), examples)
+    assert told["heldout/loss"] == pytest.approx(margins.neg().exp().log1p().mean().item())
+    assert told["heldout/accuracy"] == (margins > 0).float().mean().item()
+
+
+def test_a_loss_in_parts_has_the_same_gradient_and_metrics(tmp_path, pairs, monkeypatch):
     tiny_policy().save(tmp_path)
     torch.manual_seed(0)
     model = RewardModel.fresh(tmp_path, heads=3)
@@ -112,13 +122,13 @@ def test_a_loss_in_parts_has_the_same_gradient_and_scores(tmp_path, pairs, monke
     labels = [pair.model_copy(update={"annotator": f"a{n % 2}"}) for n, pair in enumerate(pairs)]
     observation = Observation(config, labels)
     examples = examples_of(model, labels[:9])
-    draws = torch.rand(9, 3)
-    weights = [*model.parameters(), *observation.parameters()]
+    one = RewardTrainee(model, observation)
+    step = label_step(one, examples, torch.rand(9, 3))
 
     def taken():
-        for weight in weights:
-            weight.grad = None
-        found = backward(model, observation, examples, draws, 0.5, observation.prior() / 7)
+        one.model.zero_grad()
+        found = backward(step(range(9)))
+        weights = one.model.parameters()
         return found, [weight.grad.clone() for weight in weights if weight.grad is not None]
 
     monkeypatch.setattr("alignment.reward.fitting.TOKENS", 10**6)
@@ -127,6 +137,6 @@ def test_a_loss_in_parts_has_the_same_gradient_and_scores(tmp_path, pairs, monke
     monkeypatch.setattr("alignment.reward.fitting.TOKENS", 24)
     assert len(list(in_parts(model, examples))) > 2
     parts, found = taken()
-    torch.testing.assert_close(parts, whole)
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert whole.keys() == {"loss", "preference/accuracy", "preference/nll"}
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(whole[1], scored(model, examples).detach())

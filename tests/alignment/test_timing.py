@@ -20,7 +20,7 @@ MORE = {
     "pretrain": "steps", "sft": "epochs", "prefer": "epochs", "reward": "epochs", "align": "steps",
     "population": "steps", "distil": "steps", "factorise": "steps", "edit": "steps",
     "quantise": "held_out_prompts", "prune": "held_out_prompts", "evaluate": "prompts",
-    "generate": "completions_per_prompt", "score": "prompts",
+    "generate": "completions_per_prompt", "score": "prompts", "classify": "epochs",
 }  # fmt: skip
 
 
@@ -75,6 +75,25 @@ def test_nobody_knows_how_fast_a_server_answers():
     kind = KINDS["generate"]
     config = kind.settings().model_copy(update={"engine": "server"})
     assert kind.seconds(config, TIMING) == 0
+
+
+@pytest.mark.parametrize("name", ["sft", "prefer", "reward"])
+def test_looks_and_bounds_are_counted_of_what_is_fitted(name):
+    kind = KINDS[name]
+
+    def seconds(**changes):
+        return kind.summed(kind.settings().model_copy(update=changes), TIMING)
+
+    usual, held = seconds(), seconds(held_out=0)
+    assert seconds(evaluate_every=1) > seconds(evaluate_every=2) > usual
+    assert seconds(most_tokens=1000) < usual < seconds(most_tokens=10**9) + 1e-9
+    assert seconds(evaluate_on="own") > held > usual
+
+
+def test_heads_alone_take_the_reading_of_their_texts():
+    kind = KINDS["reward"]
+    frozen = kind.settings().model_copy(update={"trunk": "frozen", "folds": 9, "heads": 8})
+    assert kind.summed(frozen, TIMING) == TIMING.reading(2 * READ.rows)
 
 
 def test_texts_are_learned_for_as_many_tokens_and_minutes_as_are_allowed():

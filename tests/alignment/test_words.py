@@ -139,6 +139,16 @@ def test_a_saved_run_continues_bit_by_bit(start, head):
     assert of(again, Finished)[0].summary == of(whole, Finished)[0].summary
 
 
+@cases("head", ["span", "word"])
+def test_held_out_rows_are_looked_at_while_others_teach(start, head):
+    events, _ = start(head, epochs=2, evaluate_every=2, kept="best")
+    seen = {one.step: one.metrics for one in of(events, StepDone) if "heldout/loss" in one.metrics}
+    assert all(step % 2 == 0 for step in seen)
+    best = min(seen, key=lambda step: seen[step]["heldout/loss"])
+    assert of(events, Finished)[0].summary["best_step"] == best
+    assert 0 <= seen[best]["heldout/accuracy"] <= 1
+
+
 def test_long_rows_are_left_out_or_refused(start):
     long = {"tokens": ["good", "sun"] * 40, "tags": ["O", "B-praised"] * 40}
     events, _ = start("word", rows=[*rows_of("word", 20), long], epochs=1)

@@ -29,6 +29,7 @@ class Part(NamedTuple):
     minutes: int
     tests: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
+    processes: int = 1  # of pytest
 
 
 def without(name: str) -> Command:
@@ -70,6 +71,7 @@ PARTS: dict[str, Part] = {
         "ten thousand requests that nobody means, and every field with another project's rows: no error, none slow",
         45,
         ("tests/webapp/test_permissions.py", "tests/webapp/api"),
+        processes=2,
     ),
     "machine": Part(
         "every documented way of serving starts, and ends", 5, ("tests/webapp/machine",)
@@ -180,4 +182,6 @@ def commands(name: str) -> list[Command]:
     below = [path for path in others if any(path.startswith(f"{own}/") for own in part.tests)]
     below = [path for path in below if part_of(path) != name]
     ignored = [f"--ignore={path}" for path in below]
-    return [Command((*PYTEST, *part.tests, *ignored)), *part.commands]
+    beside = ("-p", "tests.processes", "--processes", str(part.processes))
+    run = (*PYTEST, *(beside if part.processes > 1 else ()), *part.tests, *ignored)
+    return [Command(run), *part.commands]

@@ -114,11 +114,11 @@ class Trial:
         return len(tried)
 
     def reaches(self, number, *case):
-        """Whether the database is asked anything with this number in it."""
+        """Whether the database is given this number by itself; within a text it finds no row."""
         asked = []
 
         def note(execute, sql, params, many, context):
-            asked.append(number in str(params))
+            asked.append(number in set(map(str, flat(params))))
             return execute(sql, params, many, context)
 
         with transaction.atomic(), connection.execute_wrapper(note):
@@ -165,6 +165,12 @@ class Trial:
             transaction.set_rollback(True)
         if fault or status >= 500:
             self.wrong.append(f"{place} {address.name} {fields}: {status} {fault}"[:400])
+
+
+def flat(params):
+    """The values of a statement, those in its lists too."""
+    for one in params or ():
+        yield from flat(one) if isinstance(one, list | tuple) else [one]
 
 
 def asking(query):

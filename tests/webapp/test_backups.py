@@ -143,12 +143,16 @@ def busy(lab, tmp_path):
         finally:
             connection.close()
 
+    def end():
+        stop.set()
+        thread.join(60)
+
     thread = threading.Thread(target=label)
     thread.start()
     assert labelled.acquire(timeout=60)
+    labelled.end = end
     yield labelled
-    stop.set()
-    thread.join(60)
+    end()
 
 
 def test_a_backup_made_while_people_label_is_consistent(busy, tmp_path, elsewhere):
@@ -158,6 +162,7 @@ def test_a_backup_made_while_people_label_is_consistent(busy, tmp_path, elsewher
         continue
     for _ in range(5):  # they are not kept waiting for ever
         assert busy.acquire(timeout=60)
+    busy.end()  # a fork beside a thread that uses SQLite may wait for its locks for ever
     elsewhere.manage("restore", str(tmp_path / "attune.tar"))
     rows = rows_in(elsewhere.database)
     labels, tasks = rows["labeling_label"], rows["labeling_task"]

@@ -225,6 +225,14 @@ class RunDetailSchema(RunSchema):
     inputs: list[InputSchema]
     outputs: list[int]
     actions: list[str] = Field(description=_("What may be done to it now."))
+    dry_run: bool = Field(
+        description=_("One step of everything, of which nothing is kept but what it took."),
+    )
+
+    @staticmethod
+    def resolve_dry_run(run: Run) -> bool:
+        """Whether it is one."""
+        return run.dry
 
     @staticmethod
     def resolve_inputs(run: Run) -> list[Any]:

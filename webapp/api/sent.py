@@ -90,8 +90,8 @@ class SkipSent(Sent):
     reason: str = Field("other", max_length=32)
 
 
-class RunSent(Sent):
-    """A run of some kind: its settings, and what it reads by role."""
+class SettingsSent(Sent):
+    """Of a kind of run its settings, and what it reads by role."""
 
     kind: str = Field(max_length=40)
     name: str = Field("", max_length=120, description=_("The kind's, where it is empty."))
@@ -99,6 +99,19 @@ class RunSent(Sent):
     settings: Json = {}
     inputs: dict[str, RowId] = {}
     anyway: bool = Field(default=False, description=_("Start it though memory may not suffice."))
+
+
+class RunSent(SettingsSent):
+    """A run of some kind: its settings, and what it reads by role."""
+
+    dry_run: bool = Field(
+        default=False,
+        description=_("One step of everything, of which nothing is kept but what it took."),
+    )
+    extends: RowId | None = Field(
+        None,
+        description=_("A finished run that it goes on from; what is left out is as there."),
+    )
 
 
 class RoundSent(Sent):
@@ -177,7 +190,7 @@ class InvitationSent(RoleSent):
     note: str = Field("", max_length=200)
 
 
-class SweepSent(RunSent):
+class SweepSent(SettingsSent):
     """A run again and again: which settings it varies and over what, towards what, and how it searches."""
 
     vary: dict[str, str] = Field(

@@ -1,6 +1,6 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -139,7 +139,7 @@ class StartForm(forms.Form):
         except ValidationError as error:
             add_errors(self, error, section=self.kind.name)
             return self.cleaned_data
-        self.inputs = self._inputs()
+        self.inputs = self.given(self.kind.artifacts_read(self.config))
         if self.cleaned_data.get("code") and not getattr(self.config, "code_weight", 1):
             text = _("Give the reward from code a weight, or choose none.")
             self.add_error(f"{self.kind.name}-code_weight", text)
@@ -158,17 +158,17 @@ class StartForm(forms.Form):
         if reason := too_large(self.needed, self.config):
             self.add_error("anyway", reason)
 
-    def _inputs(self) -> Mapping[str, Artifact]:
-        """What the run reads with these settings; a reference that nobody named is the start model."""
+    def given(self, read: Iterable[Input]) -> Mapping[str, Artifact]:
+        """What was chosen of what is read; a reference that nobody named is the start model."""
         given = {}
-        for role in self.kind.roles(self.config):
-            one, found = self.kind.input_named(role), self.cleaned_data.get(role)
+        for one in read:
+            found = self.cleaned_data.get(one.role)
             if found is None and one.empty == ITSELF:
                 found = self.cleaned_data["policy"]
             if found is not None:
-                given[role] = found
-            elif reason := self._needed(one):
-                self.add_error(role, reason)
+                given[one.role] = found
+            elif not one.optional and (reason := self._needed(one)):
+                self.add_error(one.role, reason)
         return given
 
     def _needed(self, one: Input) -> str:

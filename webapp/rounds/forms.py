@@ -25,7 +25,7 @@ from webapp.site.fields import (
 # Settings of a part that follow from the round, so that nobody is asked twice.
 FIXED: dict[str, tuple[str, ...]] = {
     "smaller": (),
-    "reward": ("labels",),
+    "reward": ("labels", "evaluate_on"),
     "align": ("stored_share", "class_name", *CLASSED, *CODED),
     "evaluate": ("beta", "divergence", "alpha", "classes"),
     "generate": (),

@@ -117,13 +117,15 @@ def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
     judges = {}
     if config.evaluate.judge == "held_out_labels":
         judges["judge"] = start_part(made, Part.JUDGE, "reward", config.judge, inputs=learning)
-    imitated = {"labels": labels} if config.align.demonstration_weight else {}
+    weighed = {
+        role: labels
+        for role in ("labels", "preferences")
+        if KINDS["align"].input_named(role).is_read(config.align)
+    }
     start, needs = {"policy": policy, "reference": policy}, {"reward": reward}
     if config.smaller.kind:
         needs["policy"] = shrink(made, Part.SHRINK, config, inputs={"policy": start.pop("policy")})
-    align = start_part(
-        made, Part.ALIGN, "align", config.align, inputs=start | imitated, needs=needs
-    )
+    align = start_part(made, Part.ALIGN, "align", config.align, inputs=start | weighed, needs=needs)
     served = align
     if config.smaller.is_undone:
         served = shrink(made, Part.SERVE, config, needs={"policy": align})

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
 from alignment.kinds.kind import Kind
+from alignment.seam.settings import Settings
 from webapp.launch.form import StartForm
 from webapp.site import widgets
 from webapp.site.fields import (
@@ -132,15 +133,16 @@ class SweepForm(StartForm):
 
     def _check_together(self) -> None:
         """Refuse what goes together nowhere; keep in mind how often it does not."""
-        refused = 0
-        points = list(islice(grid_points(self.space), TRIED))
-        for values in points:
+        configs: list[Settings] = []
+        for values in islice(grid_points(self.space), TRIED):
             try:
-                self.kind.settings.model_validate({**self.config.model_dump(), **values})
+                tried = {**self.config.model_dump(), **values}
+                configs.append(self.kind.settings.model_validate(tried))
             except ValidationError as error:
-                refused += 1
                 self.refused = error.errors()[0]["msg"].removeprefix("Value error, ")
-        self.combinations = len(points) - refused
+        self.combinations = len(configs)
+        read = {one.role: one for config in configs for one in self.kind.artifacts_read(config)}
+        self.inputs = self.given(read.values())
         if not self.combinations:
             self.add_error(None, _("None of these goes together: {why}.").format(why=self.refused))
 

@@ -12,6 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q, Sum
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 from pydantic import ValidationError
 
@@ -222,13 +223,14 @@ def add_trial(sweep: Sweep, trials: Sequence[Trial]) -> Trial:
 
 
 def _order(sweep: Sweep, number: int, config: Settings, inputs: dict[str, Artifact]) -> Order:
+    read = [one.role for one in KINDS[sweep.kind].artifacts_read(config)]
     return Order(
         kind=sweep.kind,
         name=f"{sweep.name[:110]} · {number + 1}",
         config=config,
         key=f"sweep-{sweep.pk}-{number}",
         seed=sweep.seed,
-        inputs=inputs,
+        inputs={role: inputs[role] for role in read if role in inputs},
         created_by=sweep.created_by,
     )
 
@@ -251,6 +253,9 @@ def config_with(
         config = KINDS[sweep.kind].settings.model_validate({**sweep.config, **values})
     except ValidationError as error:
         return None, error.errors()[0]["msg"].removeprefix("Value error, ")
+    for role in KINDS[sweep.kind].roles(config):
+        if role not in inputs and not KINDS[sweep.kind].input_named(role).spared:
+            return None, gettext("This run needs to be told its {role}.").format(role=role)
     for _field, text in refusals(Asked(config, inputs), section=sweep.kind):
         return None, text
     return config, ""

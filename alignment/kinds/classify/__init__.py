@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from alignment.kinds.classify.results import CURVES, ClassifyResults
 from alignment.kinds.classify.settings import ClassifyConfig
+from alignment.kinds.fitting import fit_seconds
 from alignment.kinds.inputs import JUDGED
 from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind
 from alignment.kinds.settings.words import times
@@ -16,12 +17,16 @@ def needed_memory(config: ClassifyConfig, shape: memory.Shape | None) -> int:
     """Bytes: the backbone that learns; classes have no logits worth a word."""
     if shape is None:
         return 0
-    return memory.trained(shape, moments=config.moments(shape.width)) + memory.part(shape)
+    return (
+        memory.trained(shape, moments=config.moments(shape.width))
+        + memory.read(shape, int(config.keeps_best))
+        + memory.part(shape)
+    )
 
 
-def needed_seconds(_config: ClassifyConfig, timing: Timing) -> float:
-    """Each text is read once by the backbone; what is learned of that is next to nothing."""
-    return timing.reading(timing.extent.rows)
+def needed_seconds(config: ClassifyConfig, timing: Timing) -> float:
+    """What is learned from in every epoch, and what only measures."""
+    return fit_seconds(config, timing)
 
 
 def sentence(config: ClassifyConfig, given: Given) -> str:

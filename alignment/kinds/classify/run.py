@@ -22,8 +22,9 @@ from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.spec import RunSpec
 from alignment.lab.costs import receipt
 from alignment.maths.losses import class_loss
+from alignment.models.bounds import HELD_OUT, HELD_RIGHT, HeldOut
 from alignment.models.control_tokens import controls, counted
-from alignment.models.distributed import shard, world
+from alignment.models.distributed import all_sums, shard, world
 from alignment.models.lora import size_of
 from alignment.models.overlong import Fitting, Reader, fitting_labels, fitting_texts
 from alignment.models.sharding import spread
@@ -64,17 +65,16 @@ def classify_texts(spec: RunSpec, folder: Path) -> Progress:
     spread(one.model)
     run = Run.of(spec, folder)
     yield ready(one.trunk, len(fitted), config, run)
-    rows = one.read(fitted)
-    shares = torch.tensor([kept.shares(row) for row in fitted])
-    data = TrainingSet([len(row) for row in rows], class_step(one, rows, shares))
-    if (yield from fit(one, config, data, run)) == "save":
+    data = training_set(one, kept, fitted)
+    looked_at = looks(training_set(one, kept, held), config)
+    if (yield from fit(one, config, data, run, looked_at)) == "save":
         return
     yield PhaseStarted(name=_("measuring"))
     with counting(len(held), _("texts")), taking(1):
         told = told_texts(one, kept, held)
     summary = {
         **measures(told, spec.seed),
-        **rulers(told, fitted, shares),
+        **rulers(told, fitted, shares_of(kept, fitted)),
         "texts_train": len(fitted),
         "texts_heldout": len(held),
         "texts_disputed": kept.disputed,
@@ -111,8 +111,8 @@ def classify_words(spec: RunSpec, folder: Path) -> Progress:
     spread(one.model)
     run = Run.of(spec, folder)
     yield ready(one.trunk, len(fitted), config, run)
-    data = TrainingSet([len(row.ids) for row in fitted], word_step(one, fitted))
-    if (yield from fit(one, config, data, run)) == "save":
+    data = worded_set(one, fitted)
+    if (yield from fit(one, config, data, run, looks(worded_set(one, held), config))) == "save":
         return
     yield PhaseStarted(name=_("measuring"))
     with counting(len(held), _("texts")), taking(1):
@@ -174,6 +174,40 @@ def class_step(one: Classifier, rows: Sequence[Sequence[int]], shares: Tensor) -
             yield loss, {"class/accuracy": right.item() / len(batch)}
 
     return step
+
+
+def training_set(
+    one: Classifier, found: ClassedTexts, rows: Sequence[ClassedRecord]
+) -> TrainingSet:
+    """Texts as what is fitted, or looked at, takes them."""
+    read = one.read(rows)
+    return TrainingSet([len(ids) for ids in read], class_step(one, read, shares_of(found, rows)))
+
+
+def shares_of(found: ClassedTexts, rows: Sequence[ClassedRecord]) -> Tensor:
+    """(texts, classes) how many of those who said something said which."""
+    return torch.tensor([found.shares(row) for row in rows])
+
+
+def worded_set(one: WordModel, rows: Sequence[ReadRow]) -> TrainingSet:
+    """Rows of words as what is fitted, or looked at, takes them."""
+    return TrainingSet([len(row.ids) for row in rows], word_step(one, rows))
+
+
+def looks(held: TrainingSet, config: ClassifyConfig) -> HeldOut | None:
+    """Loss and accuracy of held-out texts as one batch, looked at while others teach, where that was asked for."""
+    count = len(held.lengths)
+
+    @torch.no_grad()
+    def look() -> dict[str, float]:
+        sums = {"loss": 0.0, "class/accuracy": 0.0}
+        for loss, told in held.loss(range(count)):
+            sums["loss"] += loss.item()
+            sums["class/accuracy"] += told["class/accuracy"]
+        found = all_sums(sums)
+        return {HELD_OUT: found["loss"], HELD_RIGHT: found["class/accuracy"]}
+
+    return HeldOut.of(look, config, count)
 
 
 def told_texts(one: Classifier, found: ClassedTexts, rows: Sequence[ClassedRecord]) -> ToldTexts:

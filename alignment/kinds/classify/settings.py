@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from alignment.kinds.pretrain.settings import BAD, BadName
+from alignment.kinds.settings.evaluation import LookSettings
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.flags import FLAGS, FlagName
 from alignment.kinds.settings.gradient import GradientSettings
@@ -201,7 +202,9 @@ class LearningSettings(Settings):
 
 
 # In this order what is told apart comes first.
-class ClassifyConfig(GradientSettings, Fitting, CourseSettings, LearningSettings, ClassSettings):
+class ClassifyConfig(
+    GradientSettings, Fitting, LookSettings, CourseSettings, LearningSettings, ClassSettings
+):
     """A classifier: tells the classes of texts, learned from a file or from what people said of answers."""
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from alignment.kinds.fitting import fit_seconds
 from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY, REFERENCE
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.prefer.results import CURVES, PreferResults
@@ -31,10 +32,8 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
 
 def needed_seconds(config: PreferConfig, timing: Timing) -> float:
     """Both answers of a pair, learned from in every epoch, read by the reference, and those that only measure."""
-    texts = timing.extent.rows * (1 if config.learned == "thumbs" else 2)
-    fitted = texts * (1 - config.held_out)
-    read = timing.reading(texts) + timing.reading(texts - fitted)
-    return timing.learning(config.epochs * fitted, 2 * config.batch) + read
+    texts = 1 if config.learned == "thumbs" else 2
+    return fit_seconds(config, timing, texts) + timing.reading(texts * timing.extent.rows)
 
 
 def sentence(config: PreferConfig, given: Given) -> str:

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from alignment.kinds.inputs import LABELS
+from alignment.kinds.fitting import fit_seconds
+from alignment.kinds.inputs import HELD_LABELS, LABELS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Rows
 from alignment.kinds.reward.results import CURVES, RewardResults
 from alignment.kinds.reward.settings import RewardConfig
@@ -12,6 +13,8 @@ from alignment.seam.settings import ALWAYS
 from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
+CURVE = 0.75  # of the labels, that its fits learn from together
+
 
 def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
     """Bytes: the backbone that learns, or only reads; a reward has no logits."""
@@ -19,16 +22,25 @@ def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
         return 0
     if config.trunk == "frozen":
         return memory.read(shape) + memory.part(shape)
-    return memory.trained(shape, config.lora_rank, config.moments(shape.width)) + memory.part(shape)
+    whole_twice = int(config.keeps_best and not config.lora_rank)
+    return (
+        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + memory.read(shape, whole_twice)
+        + memory.part(shape)
+    )
 
 
 def needed_seconds(config: RewardConfig, timing: Timing) -> float:
-    """Both answers of a pair, learned from in every epoch of every trial, then read for zero, unit and measures."""
-    texts = 2 * timing.extent.rows
-    fitted = texts * (1 - config.held_out)
-    trials = 1 + config.folds
-    learned = timing.learning(config.epochs * fitted, 2 * config.batch)
-    return trials * (learned + timing.reading(2 * texts - fitted))
+    """Both answers of a pair, learned from in every epoch of every fit, looked at in the first, and read for zero and unit.
+
+    A backbone that stays as it is reads them once, and heads are fitted to that within next to nothing.
+    """
+    read = timing.reading(2 * timing.extent.rows)
+    if config.trunk == "frozen":
+        return read
+    further = config.folds + CURVE * (config.learning_curve == "measure")
+    unseen = config.model_copy(update={"evaluate_every": 0})
+    return fit_seconds(config, timing, 2) + read + further * fit_seconds(unseen, timing, 2)
 
 
 def sentence(config: RewardConfig, given: Given) -> str:
@@ -70,6 +82,7 @@ KIND = Kind(
             help=_("A language model or an encoder; it learns to give a score."),
         ),
         replace(LABELS, rows=Rows.LABELS),
+        replace(HELD_LABELS, rows=Rows.LABELS),
         Input(
             role="reference",
             types=(ArtifactType.MODEL,),

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -13,23 +12,29 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.control_tokens import controls, counted
 from alignment.models.overlong import Fitting, Reader, fitting_labels
 from alignment.models.policies import default_device
-from alignment.models.training import Run, ready_on
+from alignment.models.training import Run, ready_on, steps_of
 from alignment.models.trials import sampler
 from alignment.models.uses import is_masked
 from alignment.objectives.problem import DRAWING
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, temperature_of
 from alignment.reward.centring import reference_texts, standardised
-from alignment.reward.fitting import steps_of
 from alignment.reward.frozen import unfolded
-from alignment.reward.labels import contradicted, divided, learnable, pairs_in, refuse_few
+from alignment.reward.labels import (
+    contradicted,
+    held_apart,
+    learnable,
+    pairs_in,
+    refuse_few,
+    usable,
+)
 from alignment.reward.learning import Learned, Learner, Trial, feature_table
 from alignment.reward.measures import Told, measures
 from alignment.reward.model import RewardModel, cautious
-from alignment.reward.selection import choosing
+from alignment.reward.selection import choosing, passed_over
 from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
-from alignment.seam.errors import ConfigError
+from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import Event, Finished, PhaseStarted
 from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split
@@ -43,26 +48,26 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Fit a reward model to the labels in `pairs` from `backbone`; writes `folder/output`."""
     config = RewardConfig.stored(spec.config)
     backbone, run = folder / spec.inputs["backbone"], Run.of(spec, folder)
-    labels, told = learned_from(spec, folder, config)
-    yield from () if told.all_fit else (told,)
+    given, measured = learned_from(spec, folder, config), measured_by(spec, folder, config)
+    told = [one.told for one in (given, measured) if one]
+    yield from (one for one in told if not one.all_fit)
     if config.centring == "reference":
         check_reference(spec, folder)
-    own = yield from own_trial(backbone, config, labels, spec.seed)
+    labels = [*given.rows, *(measured.rows if measured else ())]
+    own = yield from own_trial(backbone, config, given.rows, measured, spec.seed)
     more = trials(config, own.fitted, own.held)
-    total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
-    yield ready_on(default_device(), total, run)
+    first, *others = (steps_of(config, len(trial.fitted)) for trial in (own, *more))
+    yield ready_on(default_device(), first + sum(others), run)
     table = yield from feature_table(spec, folder, [*own.fitted, *own.held])
-    learner = Learner(backbone, config, labels, spec.seed, count(1), total, table)
-    yield PhaseStarted(name=own.name)
-    if (learned := (yield from learner.learn(own, run))) is None:
+    learner = Learner(backbone, config, labels, spec.seed, table)
+    if (learned := (yield from learner.learn(own, run, after=sum(others)))) is None:
         return
     yield PhaseStarted(name=_("measuring"))
     model, tilts, found, summary = judged(learned, own, spec, folder)
-    summary |= yield from validated(learner, more, own, found)
+    summary |= yield from validated(learner, more, own, learned, found)
     model = unfolded(model)
-    summary |= counts(own, labels)
-    summary |= _of_the_model(model, labels)
-    summary |= {"rows": [told.counts], "ess_by_beta": tilts}
+    summary |= {**counts(own), **learned.progress.told, **_of_the_model(model, labels)}
+    summary |= {"rows": [one.counts for one in told], "ess_by_beta": tilts}
     if found.pairs:
         summary |= {**calibration(found), "accuracy_by": accuracy_by(found, labels)}
         model = replace(model, temperature=temperature_of(found.margins))
@@ -74,21 +79,41 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
 
 
 def own_trial(
-    backbone: Path, config: RewardConfig, labels: Sequence[LabelRecord], seed: int
+    backbone: Path,
+    config: RewardConfig,
+    labels: Sequence[LabelRecord],
+    measured: Fitting | None,
+    seed: int,
 ) -> Generator[Event, str | None, Trial]:
     """What the run itself learns from and is measured by; all that is not held out, or what is chosen of it."""
-    fitted, held = divided(labels, config.held_out)
-    fitted = yield from choosing(backbone, config, fitted, seed, config.pooling)
-    return Trial(_("training"), fitted, held)
+    known, held = held_apart(labels, measured.rows if measured else None, config.held_out)
+    fitted = yield from choosing(backbone, config, known, seed, config.pooling)
+    return Trial(_("training"), fitted, held, passed_over(known, fitted))
 
 
 def learned_from(spec: RunSpec, folder: Path, config: RewardConfig) -> Fitting:
     """The labels that the settings use and that the backbone's context takes; raises DataError."""
     labels = learnable(read_labels(folder / spec.inputs["pairs"]), config)
-    reader = Reader.of_reward(folder / spec.inputs["backbone"])
-    fitting = fitting_labels(labels, "labels", [reader], config.overlong)
+    fitting = _fitting(spec, folder, config, "labels", labels)
     refuse_few(fitting.rows, "labels of different completions that fit the backbone's context")
     return fitting
+
+
+def measured_by(spec: RunSpec, folder: Path, config: RewardConfig) -> Fitting | None:
+    """The same of what the run is measured by, where that was given for it; raises DataError where it says nothing."""
+    if config.evaluate_on != "own":
+        return None
+    labels = usable(read_labels(folder / spec.inputs["evaluation"]), config)
+    if not labels:
+        raise DataError(_("The evaluation holds no labels that this loss reads."))
+    return _fitting(spec, folder, config, "evaluation", labels)
+
+
+def _fitting(
+    spec: RunSpec, folder: Path, config: RewardConfig, role: str, labels: Sequence[LabelRecord]
+) -> Fitting:
+    reader = Reader.of_reward(folder / spec.inputs["backbone"])
+    return fitting_labels(labels, role, [reader], config.overlong)
 
 
 def judged(
@@ -96,7 +121,7 @@ def judged(
 ) -> tuple[RewardModel, list[tuple[float, float]], Told, dict[str, object]]:
     """The finished model, how far it would tilt, and what held-out labels say of it."""
     config = learned.observation.config
-    with counting(len(own.held), _("labels")):
+    with counting(len(own.fitted) + len(own.held), _("labels")):
         drawing, scaling, judging = split(DRAWING * (config.centring == "reference"), 1, 1)
         with drawing:
             texts = known_texts(learned, own.fitted, spec, folder)
@@ -153,16 +178,15 @@ def known_texts(
     return reference_texts(learned.model, place, labels, spec.seed)
 
 
-def counts(own: Trial, labels: Sequence[LabelRecord]) -> dict[str, int]:
+def counts(own: Trial) -> dict[str, int]:
     """How many labels there were; kinds other than pairs, and those not chosen, only where there are any."""
-    passed_over = len(labels) - len(own.fitted) - len(own.held)
     fitted, held = pairs_in(own.fitted), pairs_in(own.held)
     kinds = Counter[str](label.kind for label in own.fitted)
     return {
         "pairs_train": len(fitted),
         "pairs_heldout": len(held),
         **{f"{plural}_train": kinds[kind] for kind, plural in PLURALS.items() if kinds[kind]},
-        **({"labels_passed_over": passed_over} if passed_over else {}),
+        **own.passed_over,
         "prompts_heldout": len({label.prompt.key for label in own.held}),
         "pairs_contradicted": contradicted(fitted + held),
     }

@@ -7,8 +7,10 @@ from pydantic import model_validator
 
 from alignment.kinds.settings.adapters import FitAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings, saved_every
+from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
 from alignment.kinds.settings.gradient import GradientName, GradientSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
+from alignment.kinds.settings.schedule import CourseSettings, decay_of_weights
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, narrowed, setting
@@ -138,23 +140,15 @@ class LabelSettings(Settings):
         gt=0,
         le=0.1,
     )
-    weight_decay: float = setting(
-        0.05,
-        _("Weight decay"),
-        help=_("Pull of the weights towards zero; more when labels are few."),
-        topic=_("Reward model"),
-        ge=0,
-        le=10,
-        advanced=True,
-    )
     held_out: float = setting(
         0.2,
         _("Held-out share"),
-        help=_("Share of the prompts whose labels only measure accuracy."),
+        help=_("Share of the prompts whose labels only measure the result; 0 holds out none."),
         topic=_("Reward model"),
-        ge=0.05,
+        ge=0,
         le=0.5,
         advanced=True,
+        when=SHARE,
     )
     pooling: PoolingName = setting(
         "mean",
@@ -284,18 +278,37 @@ class TrunkSettings(FitAdapterSettings, ComputationSettings):
     checkpoint_every: int = saved_every(100)
 
 
+class RewardCourseSettings(CourseSettings):
+    """How the learning goes on; that of heads alone is over in seconds, and needs no bound and no end to go on from."""
+
+    weight_decay: float = decay_of_weights(0.05)
+    most_minutes: float = narrowed(CourseSettings, "most_minutes", trunk=LEARNED)
+    keep_end: bool = narrowed(CourseSettings, "keep_end", trunk=LEARNED)
+    most_tokens: int = narrowed(CourseSettings, "most_tokens", trunk=LEARNED)
+
+
 # In this order labels come first.
 class RewardConfig(
     GradientSettings,
     TrunkSettings,
     LossSettings,
     EnsembleSettings,
+    EvaluationSettings,
+    RewardCourseSettings,
     SelectionSettings,
     LabelSettings,
 ):
     """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
 
     gradient: GradientName = narrowed(GradientSettings, "gradient", trunk=LEARNED)
+
+    @model_validator(mode="after")
+    def _curve_is_measured(self) -> "RewardConfig":
+        if self.learning_curve == "measure" and self.evaluate_on == "share" and not self.held_out:
+            raise ConflictError(
+                "held_out", said(_("nothing would be held out to measure the learning curve by"))
+            )
+        return self
 
     @model_validator(mode="after")
     def _folds_leave_labels(self) -> "RewardConfig":

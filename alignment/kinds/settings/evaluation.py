@@ -23,8 +23,8 @@ SHARE, OWN = {"evaluate_on": ("share",)}, {"evaluate_on": ("own",)}
 MEASURED = ("evaluate_every",)
 
 
-class EvaluationSettings(Settings):
-    """What is held out, how often it is looked at, and what follows from it."""
+class HeldOutSettings(Settings):
+    """What is held out."""
 
     evaluate_on: EvaluatedName = setting(
         "share",
@@ -36,6 +36,10 @@ class EvaluationSettings(Settings):
         advanced=True,
         choices=EVALUATED,
     )
+
+
+class LookSettings(Settings):
+    """How often what is held out is looked at, and what follows from it."""
 
     evaluate_every: int = setting(
         0,
@@ -74,6 +78,11 @@ class EvaluationSettings(Settings):
     def keeps_best(self) -> bool:
         """Whether weights are kept beside those that learn."""
         return self.evaluate_every > 0 and self.kept == "best"
+
+
+# In this order what is held out comes first.
+class EvaluationSettings(LookSettings, HeldOutSettings):
+    """Both: examples of their own may measure where a share is not held out."""
 
     @model_validator(mode="after")
     def _something_is_held_out(self) -> "EvaluationSettings":

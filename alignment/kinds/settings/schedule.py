@@ -47,10 +47,10 @@ def checkpoint_of_the_end() -> Any:  # noqa: ANN401 - as `setting`
     )
 
 
-def decay_of_weights() -> Any:  # noqa: ANN401 - as `setting`
+def decay_of_weights(usual: float = 0.0) -> Any:  # noqa: ANN401 - as `setting`
     """How far AdamW pulls matrices to zero."""
     return setting(
-        0.0,
+        usual,
         _("Weight decay"),
         help=_(
             "Pull of matrices towards zero, times the learning rate; norms and biases have none."

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from alignment.kinds.fitting import fit_seconds
 from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.settings.words import times
@@ -25,10 +26,7 @@ def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
 
 def needed_seconds(config: SftConfig, timing: Timing) -> float:
     """What is learned from in every epoch, and what only measures."""
-    fitted = timing.extent.rows * (1 - config.held_out)
-    return timing.learning(config.epochs * fitted, config.batch) + timing.reading(
-        timing.extent.rows - fitted
-    )
+    return fit_seconds(config, timing)
 
 
 def sentence(config: SftConfig, given: Given) -> str:

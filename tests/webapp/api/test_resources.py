@@ -27,7 +27,7 @@ from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job
 from webapp.jobs.tasks import work
 from webapp.labeling.models import Assignment, Label, Task
-from webapp.runs.models import Run, RunMetric, State
+from webapp.runs.models import Checkpoint, Run, RunMetric, State
 
 
 def work_on(job_id):
@@ -231,6 +231,30 @@ def test_a_run_is_started_with_its_settings_and_acted_on(program, project, at):
     assert Run.objects.get(pk=made["id"]).created_by == program.person
 
 
+def test_one_step_of_a_run_is_tried(program, project, at):
+    made = program.post(f"{at}/runs", {"kind": "pretrain", "dry_run": True}).json()
+    assert (made["dry_run"], again(Run.objects.get(pk=made["id"])).dry) == (True, True)
+    whole = program.post(f"{at}/runs", {"kind": "pretrain"}).json()
+    assert whole["dry_run"] is False
+    varied = {"kind": "pretrain", "vary": {}, "objective": "loss", "better": "smaller"}
+    refused = program.post(f"{at}/sweeps", varied | {"dry_run": True})
+    assert list(refused.json()["fields"]) == ["dry_run"]
+
+
+def test_a_finished_run_goes_on_as_it_was_told(program, project, at, tmp_path):
+    policy = an_artifact(project, tmp_path)
+    told = {"reward_weight": 0, "rule": "words", "steps": 20}
+    read = {"policy": policy, "reference": policy}
+    before = run_at(a_run(project, "align", told, inputs=read, seed=3), state=State.SUCCEEDED)
+    sent = {"kind": "align", "extends": before.pk, "settings": {"steps": 30}}
+    assert program.post(f"{at}/runs", sent).status_code == 409  # there is no checkpoint
+    row = Checkpoint.objects.create(run=before, epoch=1, step=20, bytes=2, path="c")
+    made = program.post(f"{at}/runs", sent).json()
+    assert (made["seed"], made["config"]["rule"], made["config"]["steps"]) == (3, "words", 30)
+    assert Run.objects.get(pk=made["id"]).resume_from == row
+    assert program.post(f"{at}/runs", sent | {"kind": "sft"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
@@ -246,6 +270,14 @@ def test_a_run_that_is_wrong_is_refused_by_its_field(program, project, at, wrong
     refused = program.post(f"{at}/runs", {"kind": "pretrain"} | wrong)
     assert refused.status_code == 422
     assert list(refused.json()["fields"]) == [field]
+    assert not Run.objects.exists()
+
+
+def test_an_input_that_nothing_would_read_is_refused_by_its_name(program, project, at, tmp_path):
+    model = an_artifact(project, tmp_path)
+    refused = program.post(f"{at}/runs", {"kind": "pretrain", "inputs": {"policy": model.pk}})
+    assert refused.status_code == 422
+    assert list(refused.json()["fields"]) == ["inputs.policy"]
     assert not Run.objects.exists()
 
 

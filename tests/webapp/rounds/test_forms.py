@@ -56,7 +56,8 @@ def test_the_balanced_preset_is_the_defaults():
 
 def test_what_follows_from_the_round_is_not_asked(project, ready):
     asked = set(sent(project, ready).fields)
-    assert not {"evaluate-beta", "evaluate-divergence", "reward-labels"} & asked
+    known = {"reward-labels", "reward-evaluate_on"}
+    assert not {"evaluate-beta", "evaluate-divergence", *known} & asked
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from tests.factories import a_project, a_user, again, an_artifact, run_at
 from tests.webapp.rounds.conftest import a_snapshot
 from webapp.artifacts.models import ArtifactInput
 from webapp.rounds.config import PRESETS, RoundConfig
+from webapp.rounds.forms import FIXED
 from webapp.rounds.queries import own_backbone
 from webapp.rounds.services import RoundError, cancel_round, retry_round, start_round
 from webapp.runs.models import State
@@ -85,10 +86,31 @@ def test_an_evaluation_after_ppo_measures_reverse_kl(project, ready):
     assert made.parts.get(part="evaluate").run.config["divergence"] == "reverse_kl"
 
 
-def test_demonstrations_with_a_weight_are_the_round_s_own_labels(project, ready):
-    config = RoundConfig.model_validate({"align": {"demonstration_weight": 0.5}})
+def read_by_choice():
+    """What a part of a round reads where a setting that its form offers says so: section, role, settings."""
+    for section, fixed in FIXED.items():
+        for one in KINDS[section].artifacts if section in KINDS else ():
+            said = {name: values[0] for name, values in one.when.items()}
+            said |= dict.fromkeys(one.beside[:1], 0.5)
+            if said and not {*said} & {*fixed}:
+                yield section, one.role, said
+
+
+@pytest.mark.parametrize(("section", "role", "said"), read_by_choice())
+def test_whatever_a_part_reads_by_choice_the_round_gives_it(project, ready, section, role, said):
+    config = RoundConfig.model_validate({section: said})
+    _kind, needs, inputs = chain(start_round(**ready | {"config": config}, key="k"))[section]
+    assert role in needs | inputs
+
+
+@pytest.mark.parametrize(
+    ("said", "role"),
+    [({"demonstration_weight": 0.5}, "labels"), ({"preference_weight": 0.5}, "preferences")],
+)
+def test_what_has_a_weight_is_learned_from_the_round_s_own_labels(project, ready, said, role):
+    config = RoundConfig.model_validate({"align": said})
     made = start_round(**ready | {"config": config}, key="k")
-    read = {"policy": "starter", "reference": "starter", "labels": "S1"}
+    read = {"policy": "starter", "reference": "starter", role: "S1"}
     assert chain(made)["align"] == ("align", {"reward": "reward"}, read)
 
 

@@ -349,6 +349,20 @@ def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_pat
         folders.prepare(execution.claim("runs", a_worker()))
 
 
+def test_what_a_reward_run_is_measured_by_is_the_other_split(project, models, tmp_path):
+    labels = some_labels(project, tmp_path / "own")
+    other = some_labels(project, tmp_path / "other", answer='{"choice":4}', split="validation")
+    have = models | {"backbone": models["policy"], "labels": labels, "evaluation": other}
+    config = {"evaluate_on": "own"}
+    roles = KINDS["reward"].roles(KINDS["reward"].settings(**config))
+    a_run(project, "reward", config, inputs={role: have[role] for role in roles})
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    files = RunSpec.load(folder).inputs
+    read = {name: list(read_labels(folder / files[name])) for name in ("pairs", "evaluation")}
+    kinds = {name: [label.kind for label in found] for name, found in read.items()}
+    assert kinds == {"pairs": ["pair"] * 10, "evaluation": ["tie"] * project.prompts.count()}
+
+
 def test_an_input_is_found_by_its_role_and_no_other_is():
     kind = KINDS["align"]
     assert kind.input_named("policy") is kind.input("policy")

@@ -5,6 +5,7 @@ from types import MethodType
 from uuid import uuid4
 
 import pytest
+from django.forms.utils import ErrorDict
 from django.urls import reverse
 from pydantic import BaseModel
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
@@ -16,6 +17,7 @@ from tests.factories import (
     a_prompt,
     a_run,
     a_snapshot,
+    a_sweep,
     a_user,
     a_worker,
     again,
@@ -23,7 +25,10 @@ from tests.factories import (
     run_at,
     some_prompts,
 )
+from tests.webapp.api.programs import Program
 from webapp.accounts.roles import Role
+from webapp.api.scopes import Scope
+from webapp.api.tokens import make_token
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
 from webapp.launch.form import StartForm
@@ -32,6 +37,8 @@ from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
 from webapp.runs.forecasts import readable_prompts
 from webapp.runs.models import Run
+from webapp.sweeps.form import SweepForm
+from webapp.sweeps.space import Dimension
 
 HTMX = {"HX-Request": "true"}
 KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
@@ -80,6 +87,10 @@ def stocked(shop, on_kept):
     return {name: again(artifact) for name, artifact in shop[1].items()}
 
 
+WEIGHTS = Dimension(name="demonstration_weight", values=(0.0, 0.5))
+GRID = {"method": "grid", "at_once": 2}
+
+
 def address(project, kind, more=""):
     return f"{reverse('runs:start', args=[project.pk])}?kind={kind}{more}"
 
@@ -105,6 +116,29 @@ def test_a_server_answers_without_a_model_of_ours(rita, project, stocked):
     sent = filled(project, "generate", **changes) | {"policy": "", "kind": "generate"}
     words = "big answers 3 prompts"
     assertContains(rita.post(address(project, "generate"), sent, headers=HTMX), words)
+
+
+def test_a_sweep_gives_each_trial_what_its_settings_read(project, stocked):
+    form = SweepForm(kind=KINDS["align"], project=project)
+    form.config, form.space = KINDS["align"].settings(), (WEIGHTS,)
+    form.cleaned_data = stocked | {"reference": stocked["policy"], "labels": stocked["labels"]}
+    form._errors = ErrorDict()
+    form._check_together()
+    assert "labels" in form.inputs
+    sweep = a_sweep(project, WEIGHTS, kind="align", search=GRID, inputs=form.inputs)
+    read = {
+        trial.values["demonstration_weight"]: trial.run.inputs.filter(role="labels").exists()
+        for trial in sweep.trials.all()
+    }
+    assert read == {0.0: False, 0.5: True}
+
+
+def test_a_trial_without_what_its_settings_read_is_refused_and_the_sweep_goes_on(project, stocked):
+    inputs = {role: stocked[role] for role in ("policy", "reward")}
+    inputs["reference"] = stocked["policy"]
+    sweep = a_sweep(project, WEIGHTS, kind="align", search=GRID, inputs=inputs)
+    refused = {one.values["demonstration_weight"]: one.message for one in sweep.trials.all()}
+    assert refused == {0.0: "", 0.5: "This run needs to be told its labels."}
 
 
 def test_demonstrations_are_read_where_they_have_a_weight(rita, project, stocked):
@@ -173,6 +207,40 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
     there = set(project.artifacts.values_list("type", flat=True))
     read = {role for role in roles if there & {*KINDS[kind].input_named(role).types}}
     assert set(run.inputs.values_list("role", flat=True)) == read
+
+
+def artifacts_for(kind, project, var):
+    """A fitting artifact of its own for each input of a kind."""
+    return {
+        one.role: an_artifact(project, var, type=one.types[0], name=one.role)
+        for one in KINDS[kind].artifacts
+    }
+
+
+@pytest.mark.parametrize("kind", offered())
+def test_whatever_is_chosen_and_read_is_given_to_the_run(project, var, kind):
+    form = StartForm(kind=KINDS[kind], project=project)
+    form.config = KINDS[kind].settings()
+    form.cleaned_data = artifacts_for(kind, project, var)
+    read = [one for one in KINDS[kind].artifacts if one.is_read(form.config)]
+    assert set(form.given(read)) == {one.role for one in read}
+    assert KINDS[kind].artifacts_read(form.config) == tuple(read)
+
+
+@pytest.mark.usefixtures("rater")
+@cases("kind", offered(), quick=("reward",))
+def test_a_program_tries_one_step_as_the_form_does(researcher, project, stocked, kind):
+    program = Program(make_token(researcher, name="t", scopes=[Scope.TRAIN]))
+    form = filled(
+        project, kind, **{"reference": stocked["policy"].pk} if kind == "evaluate" else {}
+    )
+    asks = KINDS[kind].artifacts_read(KINDS[kind].settings())
+    read = {one.role: form[one.role] for one in asks if form.get(one.role)}
+    inputs = {role: getattr(artifact, "pk", artifact) for role, artifact in read.items()}
+    asked = {"kind": kind, "inputs": inputs, "dry_run": True}
+    made = program.post(f"/projects/{project.pk}/runs", asked).json()
+    assert made.get("dry_run"), made
+    assert Run.objects.get(pk=made["id"]).dry
 
 
 @pytest.mark.usefixtures("rater")
@@ -412,6 +480,17 @@ def test_a_reward_model_asks_for_a_reference_where_its_samples_are_the_zero(rita
     rita.post(address(project, "reward"), sent | {"reference": stocked["policy"].pk})
     run = Run.objects.get(name="Mine")
     assert run.inputs.get(role="reference").artifact == stocked["policy"]
+
+
+def test_a_reward_model_may_be_measured_by_another_snapshot(rita, project, stocked, var):
+    sent = filled(project, "reward") | {"reward-evaluate_on": "own", "reward-evaluate_every": "5"}
+    answer = rita.post(address(project, "reward"), sent | {"evaluation": ""})
+    assertContains(answer, "These settings need one")
+    other = a_snapshot(project, var)
+    rita.post(address(project, "reward"), sent | {"evaluation": other.artifact.pk})
+    run = Run.objects.get(name="Mine")
+    assert run.inputs.get(role="evaluation").artifact == other.artifact
+    assert run.config["evaluate_every"] == 5
 
 
 def test_an_address_names_inputs_and_settings(rita, project, stocked):

@@ -15,6 +15,7 @@ from webapp.api.once import name_of
 from webapp.api.paging import LARGEST, ListPart, PageSchema, Paging, RowId, list_part
 from webapp.api.schemas import EventSchema, MetricSchema, RunDetailSchema, RunSchema
 from webapp.api.sent import RunSent
+from webapp.launch.defaults import Proposal, like
 from webapp.launch.form import StartForm
 from webapp.launch.offers import offered
 from webapp.projects.access import Action
@@ -76,7 +77,10 @@ def queue_run(request: ApiRequest, project_id: RowId, sent: RunSent) -> Run:
     if (kind := offered().get(sent.kind)) is None:
         words = _("There is no kind of run of this name; there is: {names}.")
         raise FieldsError({"kind": words.format(names=", ".join(offered()))})
-    form = _form(request, project, kind, sent)
+    before = None
+    if sent.extends is not None:
+        before = get_object_or_404(project.runs.filter(kind=kind.name), pk=sent.extends)
+    form = _form(request, project, kind, sent, before)
     order = Order(
         kind=kind.name,
         name=form.cleaned_data["name"],
@@ -84,24 +88,32 @@ def queue_run(request: ApiRequest, project_id: RowId, sent: RunSent) -> Run:
         seed=form.cleaned_data["seed"],
         inputs=form.inputs,
         key=str(form.cleaned_data["key"]),
+        extends=before,
+        dry=sent.dry_run,
         created_by=request.user,
     )
     return start_run(project, order)
 
 
-def _form(request: ApiRequest, project: Project, kind: Kind, sent: RunSent) -> StartForm:
+def _form(
+    request: ApiRequest, project: Project, kind: Kind, sent: RunSent, before: Run | None
+) -> StartForm:
     """The page's form, filled in; what it refuses is called as it was sent."""
+    start = like(kind, before) if before else Proposal({"seed": sent.seed}, kind.settings())
     names = {f"{kind.name}-{name}": f"settings.{name}" for name in sent.settings}
     names |= {role: f"inputs.{role}" for role in sent.inputs}
     given: dict[str, Any] = {f"{kind.name}-{name}": value for name, value in sent.settings.items()}
-    given |= sent.inputs
-    given |= {"key": name_of(request), "name": sent.name or kind.suggested}
-    given |= {"seed": sent.seed, "anyway": sent.anyway}
+    given |= start.initial | sent.dict(include={"seed"}, exclude_unset=True) | sent.inputs
+    given |= {"key": name_of(request), "name": sent.name or kind.suggested, "anyway": sent.anyway}
     try:
-        return filled(StartForm, given, kind=kind, project=project)
+        form = filled(StartForm, given, kind=kind, project=project, start=start.config)
     except FieldsError as error:
         fields = {names.get(name, name): words for name, words in error.fields.items()}
         raise FieldsError(fields) from None
+    if unread := [role for role, one in sent.inputs.items() if one and role not in form.inputs]:
+        words = _("Nothing reads it with these settings; leave it out, or change them.")
+        raise FieldsError({names[role]: words for role in unread})
+    return form
 
 
 @router.post("/projects/{project_id}/runs/{run_id}/{action}", response=RunDetailSchema)

@@ -122,7 +122,7 @@ def _found_worse(label: ImportedLabel) -> set[str]:
 
 
 def _packed(found: PromptFound) -> list[Any]:
-    """What is kept of it: lists, which are stored sooner than objects."""
+    """What is kept of it, as JSON: lists, since there may be many."""
     turns = [
         [turn.role, turn.content] if turn.is_plain else turn.model_dump() for turn in found.messages
     ]

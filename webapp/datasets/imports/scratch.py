@@ -3,7 +3,7 @@
 The file has no name, and is gone with the mapping or its program.
 """
 
-import pickle
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ KEPT = 10_000  # values in memory
 AT_ONCE = 1_000  # values that are read from the file
 BITS = 25  # of a place in the filter, which has 4 MB then: among a million keys one in 5,000 is mistaken
 STEPS = (0, 13, 26, 39)  # between the places of a key, in bits of its hash
-TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT, content BLOB)"
+TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT, content TEXT)"
 INDEX = "CREATE INDEX IF NOT EXISTS held_by_key ON held (key)"
 STORE = "INSERT OR REPLACE INTO held VALUES (?, ?, ?)"
 QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
@@ -49,7 +49,7 @@ class ScratchDict(MutableMapping[str, V]):
     """
 
     def __init__(self, pack: Callable[[V], Any], unpack: Callable[[Any], V]) -> None:
-        """What `pack` makes of a value is stored, as lists, texts and numbers, and `unpack` is given the same."""
+        """What `pack` makes of a value is stored as JSON, and `unpack` is given what comes of that."""
         self.pack, self.unpack = pack, unpack
         self.recent: dict[str, tuple[int, V]] = {}
         self.size = 0
@@ -107,14 +107,14 @@ class ScratchDict(MutableMapping[str, V]):
         known = self.recent[key] = number, self._read(content)
         return known
 
-    def _looked_up(self, key: str) -> tuple[int, bytes] | None:
+    def _looked_up(self, key: str) -> tuple[int, str] | None:
         """The number and content of a key that may be in the file."""
         file = self._opened()
         if not self.indexed:
             file.execute(INDEX)
             self.indexed = True
         found = file.execute("SELECT number, content FROM held WHERE key = ? LIMIT 1", [key])
-        row: tuple[int, bytes] | None = found.fetchone()
+        row: tuple[int, str] | None = found.fetchone()
         return row
 
     def _make_room(self) -> None:
@@ -125,7 +125,7 @@ class ScratchDict(MutableMapping[str, V]):
         """Write what is in memory into the file."""
         file, stored = self._opened(), self.stored or KeyFilter()
         rows = (
-            (number, key, pickle.dumps(self.pack(value)))
+            (number, key, json.dumps(self.pack(value)))
             for key, (number, value) in self.recent.items()
         )
         file.execute("BEGIN")
@@ -142,8 +142,8 @@ class ScratchDict(MutableMapping[str, V]):
             self.file.executescript(QUICK + TABLE)
         return self.file
 
-    def _read(self, content: bytes) -> V:
-        return self.unpack(pickle.loads(content))  # noqa: S301 - the file has no name: all in it is ours
+    def _read(self, content: str) -> V:
+        return self.unpack(json.loads(content))
 
     def _each(self) -> Iterator[tuple[str, V]]:
         if self.file is None:
@@ -156,7 +156,7 @@ class ScratchDict(MutableMapping[str, V]):
                 yield key, self._read(content)
             last = rows[-1][0]
 
-    def _after(self, file: sqlite3.Connection, last: int) -> list[tuple[int, str, bytes]]:
+    def _after(self, file: sqlite3.Connection, last: int) -> list[tuple[int, str, str]]:
         """The next numbers, keys and contents."""
         found = file.execute(
             "SELECT number, key, content FROM held WHERE number > ? ORDER BY number LIMIT ?;",
