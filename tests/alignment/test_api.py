@@ -102,7 +102,15 @@ def test_rows_are_no_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "value", [{1, 2}, date(2024, 1, 31), b"x", {("a", 1): 2}, 10**5000, "\ud800"]
+    "value",
+    [
+        {1, 2},
+        date(2024, 1, 31),
+        b"x",
+        {("a", 1): 2},
+        "\ud800",
+        pytest.param(10**5000, id="endless"),
+    ],
 )
 def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, value):
     rows = [*ASKED, {"prompt": value, "completion": "bad"}]

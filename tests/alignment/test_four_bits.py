@@ -1,4 +1,7 @@
-"""Adapters beside base weights that are held in 4 bits, by bitsandbytes as it computes on a CPU."""
+"""Adapters beside base weights that are held in 4 bits, by bitsandbytes as it computes on a CPU.
+
+`make prove PART=alignment` runs these where bitsandbytes is installed.
+"""
 
 import pytest
 import torch
@@ -29,7 +32,14 @@ from tests.cases import cases
 
 ROUNDED = Placement(learns=True, rounded=True)
 WIDE = {"hidden_size": 64, "intermediate_size": 64}  # as many weights as share a scale
-pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+pytestmark = pytest.mark.prove  # with it installed, all that loads peft takes a second more
+
+
+@pytest.fixture(autouse=True)
+def _installed():
+    pytest.importorskip(
+        "bitsandbytes", reason="bitsandbytes is not installed: pip install bitsandbytes==0.50.2"
+    )
 
 
 @pytest.fixture(scope="module")
