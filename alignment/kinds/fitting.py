@@ -26,6 +26,11 @@ class FitSettings(Protocol):
         """After how many tokens it ends; 0: after any number."""
 
 
+def share_apart(config: FitSettings) -> float:
+    """The share of the prompts that is not learned from: none where examples of their own measure."""
+    return 0.0 if getattr(config, "evaluate_on", "share") == "own" else config.held_out
+
+
 def fit_seconds(config: FitSettings, timing: Timing, texts: int = 1) -> float:
     """Seconds of a fit to the rows of an extent, of so many texts each, until its end or its bound of tokens.
 
@@ -33,8 +38,7 @@ def fit_seconds(config: FitSettings, timing: Timing, texts: int = 1) -> float:
     would be held out.
     """
     held = timing.extent.rows * config.held_out
-    own = getattr(config, "evaluate_on", "share") == "own"
-    rows = config.epochs * (timing.extent.rows - (0 if own else held))
+    rows = config.epochs * timing.extent.rows * (1 - share_apart(config))
     if config.token_bound:
         rows = min(rows, config.token_bound / (texts * timing.length))
     every = getattr(config, "evaluate_every", 0)

@@ -103,28 +103,15 @@ class Trial:
     def try_field(self, address, place, query, fields, name):
         """Ask with all their numbers where this field reaches the database; with one where it does not: it finds
         no row there. How often that was."""
-        *_, last = numbers = self.numbers()
-        reaches = any(
-            self.reaches(number, address, place, query, fields | {name: number})
-            for number in (NOBODYS, last)
-        )
-        tried = numbers if reaches else [last]
-        for number in tried:
-            self.one(address, place, query, fields | {name: number})
-        return len(tried)
+        *others, last = self.numbers()
 
-    def reaches(self, number, *case):
-        """Whether the database is given this number by itself; within a text it finds no row."""
-        asked = []
+        def reaches(number):
+            return self.one(address, place, query, fields | {name: number}, number)
 
-        def note(execute, sql, params, many, context):
-            asked.append(number in set(map(str, flat(params))))
-            return execute(sql, params, many, context)
-
-        with transaction.atomic(), connection.execute_wrapper(note):
-            self.answer(*case)
-            transaction.set_rollback(True)
-        return any(asked)
+        more = others if any([reaches(NOBODYS), reaches(last)]) else []
+        for number in more:
+            reaches(number)
+        return 2 + len(more)
 
     def answer(self, address, place, query, fields):
         """Status and body of what is said to this case."""
@@ -146,11 +133,14 @@ class Trial:
             transaction.set_rollback(True)
         return own
 
-    def one(self, address, place, query, fields):
-        """Ask, look at what is said and done, and take it back."""
-        writes = []
+    def one(self, address, place, query, fields, number=None):
+        """Ask, look at what is said and done, and take it back; whether the database was given this number by itself:
+        within a text it finds no row."""
+        writes, asked = [], False
 
         def note(execute, sql, params, many, context):
+            nonlocal asked
+            asked = asked or number in set(map(str, flat(params)))
             if sql.startswith(("INSERT", "UPDATE", "DELETE")) and not any(
                 f'"{table}"' in sql for table in KEPT
             ):
@@ -165,6 +155,7 @@ class Trial:
             transaction.set_rollback(True)
         if fault or status >= 500:
             self.wrong.append(f"{place} {address.name} {fields}: {status} {fault}"[:400])
+        return asked
 
 
 def flat(params):

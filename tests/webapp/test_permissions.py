@@ -357,8 +357,8 @@ def test_what_touches_a_foreign_row_is_noticed(trial):
 @pytest.mark.parametrize("trial", ["admin"], indirect=True)
 def test_a_field_that_finds_rows_is_told_from_one_that_finds_none(trial):
     (rounds,) = [address for address in addresses() if address.name == "rounds:launch"]
-    assert trial.reaches(NOBODYS, rounds, "GET", {}, {"policy": NOBODYS})
-    assert not trial.reaches(NOBODYS, rounds, "GET", {}, {"x": NOBODYS})
+    assert trial.one(rounds, "GET", {}, {"policy": NOBODYS}, NOBODYS)
+    assert not trial.one(rounds, "GET", {}, {"x": NOBODYS}, NOBODYS)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from alignment.kinds.fitting import fit_seconds
+from alignment.kinds.fitting import fit_seconds, share_apart
 from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY, REFERENCE
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.prefer.results import CURVES, PreferResults
@@ -22,10 +22,11 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns, and its reference."""
     if shape is None:
         return 0
+    rounded = config.base_weights == "nf4"
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, int(config.keeps_best and not config.lora_rank))
-        + memory.read(shape)
+        + memory.read(shape, four_bits=rounded)
         + memory.learning(shape)
     )
 
@@ -48,6 +49,17 @@ def sentence(config: PreferConfig, given: Given) -> str:
         "them {times}, but for {held_out:.0f} % of the prompts, which only measure; {reference} is what "
         "it is kept close to."
     )
+    thumbs_all = _(
+        "Trains {policy} on the {alone:,} {labels} answers of {snapshot} that people liked or not, by {how} at "
+        "beta {beta:g}, seeing them {times}; {reference} is what it is kept close to."
+    )
+    pairs_all = _(
+        "Trains {policy} on the {pairs:,} {labels} pairs of {snapshot} by {how} at beta {beta:g}, seeing "
+        "them {times}; {reference} is what it is kept close to."
+    )
+    apart = share_apart(config)
+    if not apart:
+        thumbs, pairs = thumbs_all, pairs_all
     how = said(LOSSES[config.loss])
     if config.loss == "f_dpo":
         how += f" ({said(DIVERGENCES[config.divergence])})"
@@ -62,7 +74,7 @@ def sentence(config: PreferConfig, given: Given) -> str:
         how=how,
         beta=config.beta,
         times=times(config.epochs),
-        held_out=100 * config.held_out,
+        held_out=100 * apart,
     )
 
 

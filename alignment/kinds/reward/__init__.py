@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from alignment.kinds.fitting import fit_seconds
+from alignment.kinds.fitting import fit_seconds, share_apart
 from alignment.kinds.inputs import HELD_LABELS, LABELS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Rows
 from alignment.kinds.reward.results import CURVES, RewardResults
@@ -22,9 +22,10 @@ def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
         return 0
     if config.trunk == "frozen":
         return memory.read(shape) + memory.part(shape)
+    rounded = config.base_weights == "nf4"
     whole_twice = int(config.keeps_best and not config.lora_rank)
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, whole_twice)
         + memory.part(shape)
     )
@@ -45,18 +46,24 @@ def needed_seconds(config: RewardConfig, timing: Timing) -> float:
 
 def sentence(config: RewardConfig, given: Given) -> str:
     """What such a run will do."""
+    some = _(
+        "Learns from the {pairs:,} {labels} pairs of {snapshot}, seen {times}, to give answers a score, "
+        "starting from {backbone}; but for {held_out:.0f} % of the prompts, which only measure how often it "
+        "agrees with people."
+    )
+    every = _(
+        "Learns from the {pairs:,} {labels} pairs of {snapshot}, seen {times}, to give answers a score, "
+        "starting from {backbone}."
+    )
+    apart = share_apart(config)
     return said(
-        _(
-            "Learns from the {pairs:,} {labels} pairs of {snapshot}, seen {times}, to give answers a score, "
-            "starting from {backbone}; but for {held_out:.0f} % of the prompts, which only measure how often it "
-            "agrees with people."
-        ),
+        some if apart else every,
         backbone=given.names["backbone"],
         snapshot=given.names["labels"],
         pairs=given.pairs,
         labels=config.labels,
         times=times(config.epochs),
-        held_out=100 * config.held_out,
+        held_out=100 * apart,
     )
 
 

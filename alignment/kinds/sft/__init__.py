@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from alignment.kinds.fitting import fit_seconds
+from alignment.kinds.fitting import fit_seconds, share_apart
 from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.settings.words import times
@@ -15,8 +15,9 @@ from alignment.seam.words import _, said
 
 def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns."""
+    rounded = config.base_weights == "nf4"
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, int(config.keeps_best and not config.lora_rank))
         + memory.learning(shape)
         if shape
@@ -40,6 +41,17 @@ def sentence(config: SftConfig, given: Given) -> str:
         "preferred ones of its {pairs:,} pairs; it sees them {times}, but for {held_out:.0f} % of the prompts, "
         "which only measure."
     )
+    preferred_all = _(
+        "{policy} learns to imitate the preferred answers in the {pairs:,} {labels} pairs of {snapshot}, "
+        "which it sees {times}."
+    )
+    written_all = _(
+        "{policy} learns to imitate the {written:,} {labels} answers of {snapshot} that people wrote, and the "
+        "preferred ones of its {pairs:,} pairs; it sees them {times}."
+    )
+    apart = share_apart(config)
+    if not apart:
+        preferred, written = preferred_all, written_all
     return said(
         written if given.written else preferred,
         policy=given.names["policy"],
@@ -48,7 +60,7 @@ def sentence(config: SftConfig, given: Given) -> str:
         written=given.written,
         labels=config.labels,
         times=times(config.epochs),
-        held_out=100 * config.held_out,
+        held_out=100 * apart,
     )
 
 
