@@ -101,6 +101,7 @@ def test_rows_are_no_model(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     "value",
     [
@@ -114,6 +115,21 @@ def test_rows_are_no_model(tmp_path):
 )
 def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, value):
     rows = [*ASKED, {"prompt": value, "completion": "bad"}]
+=======
+WORDLESS = {
+    "a set": {1, 2},
+    "a day": date(2024, 1, 31),
+    "bytes": b"x",
+    "a name": {("a", 1): 2},
+    "digits": 10**5000,
+    "half a character": "\ud800",
+}
+
+
+@pytest.mark.parametrize("name", WORDLESS)
+def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, name):
+    rows = [*ASKED, {"prompt": WORDLESS[name], "completion": "bad"}]
+>>>>>>> breaker
     with pytest.raises(DataError, match=r"(row|line) 17"):
         alignment.sft(policy=policy_folder, demonstrations=rows, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
