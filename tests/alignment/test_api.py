@@ -101,21 +101,6 @@ def test_rows_are_no_model(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    "value",
-    [
-        {1, 2},
-        date(2024, 1, 31),
-        b"x",
-        {("a", 1): 2},
-        "\ud800",
-        pytest.param(10**5000, id="endless"),
-    ],
-)
-def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, value):
-    rows = [*ASKED, {"prompt": value, "completion": "bad"}]
-=======
 WORDLESS = {
     "a set": {1, 2},
     "a day": date(2024, 1, 31),
@@ -129,7 +114,6 @@ WORDLESS = {
 @pytest.mark.parametrize("name", WORDLESS)
 def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, name):
     rows = [*ASKED, {"prompt": WORDLESS[name], "completion": "bad"}]
->>>>>>> breaker
     with pytest.raises(DataError, match=r"(row|line) 17"):
         alignment.sft(policy=policy_folder, demonstrations=rows, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
