@@ -23,7 +23,7 @@ from alignment.command_line.commands import near, prepared, read_spec, share_com
 from alignment.command_line.options import own_name, role_of, roles_of
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
-from alignment.seam.errors import AlignmentError, ConfigError, explained
+from alignment.seam.errors import AlignmentError, ConfigError, DataError, explained
 from alignment.seam.events import Event, Failed, Finished, dump_event
 from alignment.seam.progress import listening
 from alignment.seam.results import Results
@@ -159,8 +159,17 @@ class Call(Generic[S, R]):
             raise ConfigError(f"{role} is a folder or a file, and not rows.")
         path = place / f"{role}.jsonl"
         with path.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in source)
+            lines.writelines(_lines_of(role, source))
         return str(path)
+
+
+def _lines_of(role: str, rows: Rows) -> Iterator[str]:
+    """Each row as a line of JSON; raises DataError for one that JSON has no words for."""
+    for number, row in enumerate(rows, start=1):
+        try:
+            yield json.dumps(row) + "\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DataError(f"{role}, row {number}: {error}.") from error
 
 
 def go_on(folder: str | os.PathLike[str]) -> Computation[Results]:

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig, P
 from alignment.kinds.classify.settings import ReadsName
 from alignment.models import checkpoints
 from alignment.models.classifier_checks import CLASSIFIER, check_classifier_files
+from alignment.models.devices import ONE, Placement, settled
 from alignment.models.joining import Joiner
 from alignment.models.loading import (
     naming,
@@ -25,7 +26,7 @@ from alignment.models.loading import (
     refusing,
     stored_names,
 )
-from alignment.models.policies import Policy, default_device, fuse_activations, padded
+from alignment.models.policies import Policy, fuse_activations, padded
 from alignment.models.sharding import load_whole
 from alignment.models.texts import drawn_texts
 from alignment.models.uses import is_masked
@@ -58,18 +59,20 @@ class Classifier:
         return cls.of(made, tokenizer, reads, masked=is_masked(folder))
 
     @classmethod
-    def load(cls, folder: Path, role: str = "classifier") -> "Classifier":
+    def load(
+        cls, folder: Path, role: str = "classifier", placement: Placement = ONE
+    ) -> "Classifier":
         """Read what `save` wrote, or what transformers did; raises DataError naming folder, role and cause."""
         with naming(folder, role):
-            stored = check_classifier_files(folder)
-        opened, tokenizer = open_model(folder, "classifier", role)
+            stored = check_classifier_files(folder, spread=placement.spread)
+        opened, tokenizer = open_model(folder, "classifier", role, placement=placement)
         return cls.of(opened, tokenizer, stored["reads"], masked=is_masked(folder))
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any, reads: ReadsName, *, masked: bool) -> "Classifier":  # noqa: ANN401 - transformers' own
         """A model with its head, ready to read."""
         fuse_activations(model)
-        trunk = Policy(model.to(default_device()).eval(), tokenizer)
+        trunk = Policy(settled(model).eval(), tokenizer)
         names = model.config.id2label
         classes = tuple(names[place] for place in range(len(names)))
         return cls(trunk, classes, reads, Joiner.of(trunk, marked=masked))

@@ -41,6 +41,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
 from alignment.seam.folders import MANIFEST, verify
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.seam.settings import Settings
 
 WEIGHING = ("align", "population")  # whose objectives take no other sampler than the policy
 READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
@@ -55,8 +56,9 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     if "extends" in options:
         return extended(command, options)
     options = weighing_code(kind, options)
-    config, inputs = _validated(kind, options), inputs_of(kind, options)
-    _check_read(kind, config, inputs)
+    settings, inputs = _settings(kind, options), inputs_of(kind, options)
+    _check_read(kind, settings, [role for role in inputs if role in options])
+    config = settings.model_dump(mode="json")
     folder = empty_folder(command, options)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -280,7 +282,12 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def _validated(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a kind, defaults included; raises ConfigError naming each wrong option."""
+    """All settings of a kind as JSON has them, defaults included. Raises as `_settings`."""
+    return _settings(kind, options).model_dump(mode="json")
+
+
+def _settings(kind: str, options: Mapping[str, Any]) -> Settings:
+    """The settings of a kind; raises ConfigError naming each wrong option."""
     names = {own_name(kind, name): name for name in KINDS[kind].settings.model_fields}
     lists = {name for name, field in settings_of(kind).items() if field["type"] == "array"}
     values = {
@@ -289,7 +296,7 @@ def _validated(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if name in names
     }
     try:
-        return KINDS[kind].settings.model_validate(values).model_dump(mode="json")
+        return KINDS[kind].settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError("; ".join(wrong(kind, problem) for problem in error.errors())) from error
 
@@ -375,10 +382,9 @@ def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
     return found
 
 
-def _check_read(kind: str, config: Mapping[str, Any], inputs: Collection[str]) -> None:
+def _check_read(kind: str, settings: Settings, given: Collection[str]) -> None:
     """Raise ConfigError for an input that nothing reads: it would be left out in silence."""
-    settings = KINDS[kind].settings.model_validate(config)
-    if unread := KINDS[kind].unread(settings, inputs):
+    if unread := KINDS[kind].unread(settings, given):
         raise ConfigError(
             f"Nothing reads {flag(unread[0])} with these settings; leave it out, or change them."
         )

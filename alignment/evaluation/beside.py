@@ -8,6 +8,7 @@ from alignment.evaluation.answers import KnownAnswers
 from alignment.evaluation.classes import ClassShares
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.spec import RunSpec
+from alignment.models.devices import Placement
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import PromptRecord
 from alignment.seam.words import _
@@ -30,7 +31,8 @@ def measured_beside(
     if asked["answers"]:
         found.append(KnownAnswers.read(at["answers"], prompts))
     if asked["classifier"]:
-        found.append(ClassShares(Classifier.load(at["classifier"])))
+        placement = Placement.of(config)
+        found.append(ClassShares(Classifier.load(at["classifier"], placement=placement)))
     return found
 
 

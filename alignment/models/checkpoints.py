@@ -74,12 +74,12 @@ def threads_of(folder: Path) -> int:
 
 def machine() -> dict[str, Any]:
     """What two runs must share for their weights to agree bit by bit."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    gpus = {torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}
     return {
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "cpu": cpu_type(),
-        "gpu": gpu,
+        "gpu": ", ".join(sorted(gpus)),
         "processes": world().size,
     }
 

@@ -14,10 +14,10 @@ from alignment.seam.words import _
 CLASSIFIER = "classifier.json"  # what a classifier reads
 
 
-def check_classifier_files(folder: Path) -> dict[str, Any]:
+def check_classifier_files(folder: Path, *, spread: bool = False) -> dict[str, Any]:
     """What `classifier.json` says, once the model's files were looked at; raises DataError.
 
-    A classifier that transformers stored has no such file, and reads the text alone.
+    A classifier that transformers stored has no such file, and reads the text alone. `spread` is as `check_files` has it.
     """
     check_folder_is_there(folder)
     check_kind_of_folder(folder, "classifier")
@@ -29,13 +29,13 @@ def check_classifier_files(folder: Path) -> dict[str, Any]:
         stored |= read_object(folder / CLASSIFIER)
     if stored["reads"] not in get_args(ReadsName):
         raise DataError(_("{file} does not say what the classifier reads.").format(file=CLASSIFIER))
-    check_files(folder, "classifier")
+    check_files(folder, "classifier", spread=spread)
     return stored
 
 
 def reads_prompts(folder: Path) -> bool:
     """Whether a classifier reads the prompt of an answer too; raises DataError as `check_classifier_files`."""
-    return bool(check_classifier_files(folder)["reads"] == "conversation")
+    return bool(check_classifier_files(folder, spread=True)["reads"] == "conversation")
 
 
 def check_classes(config: Mapping[str, Any]) -> None:

@@ -14,7 +14,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.computation import ComputationSettings
+from alignment.models.devices import device_of
 from alignment.models.forms.form import make_plain, stored_layers
+from alignment.models.four_bits import is_rounded
 from alignment.models.lora import WithoutAdapter
 from alignment.models.policies import Policy, output_layer
 from alignment.sampling.prefix import read_whole
@@ -22,6 +24,7 @@ from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
 
 Forward = Callable[..., Any]
+REPLACED = "forward_replaced"
 
 
 def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Policy:
@@ -30,7 +33,7 @@ def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Po
     A model is set up once. A reference that shares a policy's model is set up with that.
     """
     model = policy.model
-    if isinstance(model, WithoutAdapter) or "forward" in vars(model):
+    if isinstance(model, WithoutAdapter) or is_replaced(model):
         return policy
     make_plain(model)  # what is trained, and what it is held against
     if backward and config.gradient_checkpointing:
@@ -44,7 +47,7 @@ def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Po
 
 def in_bf16(model: PreTrainedModel) -> None:
     """Multiply in bf16, but for the layer that gives the logits, where there is one: those are fp32, or better."""
-    device = model.device.type
+    device = device_of(model).type
     if model.get_output_embeddings() is not None:  # type: ignore[no-untyped-call]  # transformers has no types for it
         make_precise(output_layer(model), device)
     replace_forward(model, torch.autocast(device, dtype=torch.bfloat16)(model.forward))
@@ -65,12 +68,12 @@ def make_precise(head: torch.nn.Module, device: str) -> None:
 def computes_in_bf16(model: torch.nn.Module) -> bool:
     """Whether `in_bf16` has changed a model."""
     inner = model.base if isinstance(model, WithoutAdapter) else model
-    return isinstance(inner, PreTrainedModel) and "forward" in vars(output_layer(inner))
+    return isinstance(inner, PreTrainedModel) and is_replaced(output_layer(inner))
 
 
 def is_coarse(model: torch.nn.Module) -> bool:
     """Whether a model rounds what it reads, so that equal answers have equal log-probabilities only about."""
-    return computes_in_bf16(model) or any(stored_layers(model))
+    return computes_in_bf16(model) or is_rounded(model) or any(stored_layers(model))
 
 
 def recompute(model: PreTrainedModel) -> None:
@@ -128,7 +131,12 @@ def compiled(model: PreTrainedModel, backend: str | Forward = "inductor") -> Non
 
 def replace_forward(module: torch.nn.Module, forward: Forward) -> None:
     """Let this module alone, not its class, compute by another function."""
-    vars(module)["forward"] = forward
+    vars(module)["forward"], vars(module)[REPLACED] = forward, True
+
+
+def is_replaced(module: torch.nn.Module) -> bool:
+    """Whether that was done; hooks of layers that are spread are another thing."""
+    return REPLACED in vars(module)
 
 
 def check_device(config: AlignConfig, device: torch.device) -> None:

@@ -22,7 +22,7 @@ from alignment.models.loading import (
     tokenizer_of,
     weight_files,
 )
-from alignment.models.uses import is_masked
+from alignment.models.uses import Use, is_masked
 from alignment.seam.architectures import family_in
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
@@ -67,16 +67,18 @@ def check_given(spec: RunSpec) -> None:
 
 def look_at(role: str, folder: Path, spec: RunSpec) -> None:
     """Check the files of a model for its role."""
+    spread = getattr(spec.settings(), "placement", "one") == "spread"
     if role in RATERS:
-        check_reward_files(folder)
+        check_reward_files(folder, spread=spread)
     elif role == "classifier":
-        check_classifier_files(folder)
+        check_classifier_files(folder, spread=spread)
     elif role == "rater":
-        check_files(folder, "rater")
+        check_files(folder, "rater", spread=spread)
     elif role in POLICIES:
-        check_files(folder, "masked" if is_read_masked(role, folder, spec) else "policy")
+        use: Use = "masked" if is_read_masked(role, folder, spec) else "policy"
+        check_files(folder, use, spread=spread)
     else:
-        check_files(folder, "backbone")
+        check_files(folder, "backbone", spread=spread)
 
 
 def check_read(role: str, folder: Path, spec: RunSpec) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
-from torch import nn
+from safetensors import safe_open
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -34,6 +35,7 @@ from transformers.utils import GENERATION_CONFIG_NAME, logging
 from alignment.kinds.adopt.settings import EndingName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.devices import ONE, Placement, is_fetched
 from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.stored import StoredForm, stored_in
@@ -80,7 +82,11 @@ class _Opened(NamedTuple):
 
 
 def open_model(
-    folder: Path, use: Use, role: str = "model", budget: Budget | None = None
+    folder: Path,
+    use: Use,
+    role: str = "model",
+    budget: Budget | None = None,
+    placement: Placement = ONE,
 ) -> _Opened:
     """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause.
 
@@ -89,9 +95,9 @@ def open_model(
     checking, loading = split(1, 4)
     with naming(folder, role):
         with checking:
-            check_files(folder, use)
+            check_files(folder, use, spread=placement.spread)
         with loading:
-            return loaded(folder, use, budget)
+            return loaded(folder, use, budget, placement)
 
 
 @contextmanager
@@ -104,20 +110,26 @@ def naming(folder: Path, role: str) -> Iterator[None]:
         raise kind(f"{folder} does not hold a {role} that can be used: {error}") from error
 
 
-def check_files(folder: Path, use: Use) -> Tensors:
-    """What config, tokenizer and headers say, without the weights; raises DataError."""
+def check_files(folder: Path, use: Use, *, spread: bool = False) -> Tensors:
+    """What config, tokenizer and headers say, without the weights; raises DataError.
+
+    `spread` says that memory need not hold them.
+    """
     check_folder_is_there(folder)
     check_apart(folder)
     check_kind_of_folder(folder, use)
     tensors = tensors_of(weight_files(folder))
     if is_sealed(folder):
         check_type(folder, read_object(folder / "config.json"), use)
-        refuse_too_large(tensors.elements)
+        if not spread:
+            refuse_too_large(tensors.elements)
         return tensors
     for path in sorted(folder / name for name in READ if name.endswith(".json")):
         if path.is_file():
             check_json(path)
-    check_description(folder, tensors, use)
+    parameters = check_description(folder, tensors, use)
+    if not spread:
+        refuse_too_large(parameters)
     return tensors
 
 
@@ -148,7 +160,7 @@ def check_kind_of_folder(folder: Path, use: Use) -> None:
         raise DataError(_("there is no config.json.{hint}").format(hint=hint))
 
 
-def check_reward_files(folder: Path) -> dict[str, Any]:
+def check_reward_files(folder: Path, *, spread: bool = False) -> dict[str, Any]:
     """What `reward.json` says, once it and the backbone's files were looked at; raises DataError.
 
     Models of one causal head were once stored with less.
@@ -167,7 +179,7 @@ def check_reward_files(folder: Path) -> dict[str, Any]:
     stored = {"pooling": None, "caution": 0.0, "temperature": 1.0, "output": None} | stored
     check_reward_numbers(stored)
     if stored["output"] is not None:
-        check_output(folder, stored)
+        check_output(folder, stored, spread=spread)
         return stored
     if not (folder / HEAD).is_file():
         raise DataError(_("there is no {head}.").format(head=HEAD))
@@ -178,13 +190,13 @@ def check_reward_files(folder: Path) -> dict[str, Any]:
                 head=HEAD, n=len(stored["center"]), reward=REWARD
             )
         )
-    check_files(folder, "backbone")
+    check_files(folder, "backbone", spread=spread)
     return stored
 
 
-def check_output(folder: Path, stored: Mapping[str, Any]) -> None:
+def check_output(folder: Path, stored: Mapping[str, Any], *, spread: bool) -> None:
     """Raise DataError where a model for classes has no such output as `reward.json` takes, or is none."""
-    check_files(folder, "rater")
+    check_files(folder, "rater", spread=spread)
     count = outputs_of(folder)
     known = isinstance(stored["output"], int) and 0 <= stored["output"] < count
     if not known or stored.get("reads") not in get_args(EndingName) or len(stored["center"]) != 1:
@@ -241,8 +253,8 @@ def weight_files(folder: Path) -> list[Path]:
     return [whole] if whole.is_file() else []
 
 
-def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
-    """Whether config.json describes a language model for this use that these files hold."""
+def check_description(folder: Path, tensors: Tensors, use: Use) -> int:
+    """The weights of the model for this use that config.json describes; raises DataError where the files hold another."""
     config = read_object(folder / "config.json")
     check_type(folder, config, use)
     form = stored_in(folder, weight_files(folder))
@@ -267,7 +279,7 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
                 parameters=parameters, elements=tensors.elements
             )
         )
-    refuse_too_large(parameters)
+    return parameters
 
 
 def outline_of(folder: Path, use: Use) -> PreTrainedModel:
@@ -309,10 +321,18 @@ def refuse_too_large(parameters: int) -> None:
         )
 
 
-def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
+def loaded(
+    folder: Path, use: Use, budget: Budget | None = None, placement: Placement = ONE
+) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
     form = form_at(folder, budget)
+    if form is not None and (placement.spread or placement.rounded):
+        raise ConfigError(
+            _(
+                "A factorised or rounded model is used on one device, and with its weights as they are; choose that."
+            )
+        )
     with refusing("The model cannot be loaded"), weights_counted(), Unfilled():
         if form is not None:
             model, info, kept = form.load(outline_of(folder, use))
@@ -326,6 +346,7 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below in words
+                **placement.arguments(lambda: outline_of(folder, use)),
             )
     check_all_came(info, use)
     check_rows(model, tokenizer)
@@ -333,6 +354,8 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
         starts_of(model)
     if not is_sealed(folder):
         check_finite(model)
+        if is_fetched(model) or placement.rounded:
+            check_finite_files(weight_files(folder))
     if form is not None and use == "policy":  # what only reads beside a head is trained with it
         form.place(model, kept)
     return _Opened(model, tokenizer)
@@ -487,12 +510,26 @@ def check_same_width(policy: int, reference: int) -> None:
 def check_finite(model: nn.Module) -> None:
     """Raise DataError where a weight is not a number; one pass over them."""
     for name, weight in model.named_parameters():
-        if not weight.sum().isfinite() and not weight.isfinite().all():
-            raise DataError(
-                _("“{name}” holds what is not a number; the weights are damaged.").format(
-                    name=printable(name)
-                )
+        if not weight.is_meta:
+            refuse_infinite(name, weight)
+
+
+def check_finite_files(files: Iterable[Path]) -> None:
+    """The same of all weights in files, of which one is held at a time."""
+    for file in files:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - no mapping
+                refuse_infinite(name, opened.get_tensor(name))
+
+
+def refuse_infinite(name: str, weight: Tensor) -> None:
+    """Raise DataError where a weight is not a number."""
+    if not weight.sum().isfinite() and not weight.isfinite().all():
+        raise DataError(
+            _("“{name}” holds what is not a number; the weights are damaged.").format(
+                name=printable(name)
             )
+        )
 
 
 def is_sealed(folder: Path) -> bool:

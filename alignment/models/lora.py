@@ -7,12 +7,18 @@ model still is the reference, which therefore needs no memory of its own.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
@@ -21,9 +27,11 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from alignment.kinds.settings.adapters import AdapterSettings
+from alignment.models.distributed import world
 from alignment.models.encoder_decoders import reads_apart
 from alignment.models.forms.form import make_plain, weights_in
-from alignment.models.loading import refusing
+from alignment.models.four_bits import count_of, is_rounded, transposes
+from alignment.models.loading import open_model, refusing
 from alignment.models.policies import Policy
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
@@ -50,7 +58,7 @@ def adapted(
         lora_dropout=how.dropout,
         use_rslora=how.rslora,
         target_modules=targets_of(inner, how),
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in inner.modules()),
+        fan_in_fan_out=transposes(inner) and not is_rounded(inner),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -109,6 +117,7 @@ def save_adapter(handle: PeftModel, folder: Path) -> None:
     place.mkdir()
     config: Any = copy(handle.peft_config["default"])
     config.base_model_name_or_path, config.inference_mode = None, True
+    config.fan_in_fan_out = transposes(handle)
     config.task_type = "SEQ_2_SEQ_LM" if reads_apart(handle.get_base_model()) else "CAUSAL_LM"
     config.save_pretrained(place)
     found = get_peft_model_state_dict(handle).items()
@@ -117,9 +126,44 @@ def save_adapter(handle: PeftModel, folder: Path) -> None:
 
 
 def merged(policy: Policy, handle: PeftModel) -> Policy:
-    """A plain policy with the adapter's products in its weights; the model is changed in place."""
+    """A plain policy with the adapter's products in its weights; the model is changed in place.
+
+    One whose weights are rounded stays as it is, and is saved with the weights that they were.
+    """
+    if is_rounded(policy.model):
+        return RoundedPolicy(policy.model, policy.tokenizer, policy.placement, handle)
     model: Any = handle.merge_and_unload()
     return replace(policy, model=model.eval())
+
+
+@dataclass(frozen=True)
+class RoundedPolicy(Policy):
+    """A policy that has learned by an adapter beside weights in 4 bits; nobody stores those."""
+
+    handle: PeftModel | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write the whole model that it was loaded from, with what the adapter learned added to its weights."""
+        if world().rank:
+            return
+        assert self.handle is not None
+        writes = self.model.get_output_embeddings() is not None  # type: ignore[no-untyped-call]  # as above
+        source = Path(str(self.model.name_or_path))
+        whole = open_model(source, "policy" if writes else "backbone").model
+        added_to(whole, self.handle).save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def added_to(whole: PreTrainedModel, handle: PeftModel) -> PreTrainedModel:
+    """A whole model with an adapter's products in its weights, which learned beside the same ones rounded."""
+    config = copy(handle.peft_config["default"])
+    config.fan_in_fan_out = transposes(whole)  # type: ignore[attr-defined]  # a LoraConfig
+    with torch.random.fork_rng(devices=[]):
+        fresh: Any = get_peft_model(whole, config)
+    loaded: Any = set_peft_model_state_dict(fresh, get_peft_model_state_dict(handle))
+    assert not loaded.unexpected_keys
+    found: PreTrainedModel = fresh.merge_and_unload()
+    return found
 
 
 def trained(model: nn.Module) -> dict[str, Tensor]:
@@ -129,7 +173,7 @@ def trained(model: nn.Module) -> dict[str, Tensor]:
 
 def size_of(model: PreTrainedModel) -> int:
     """How many weights a policy has once its adapter, if it has one, is merged into the others."""
-    own = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
+    own = sum(count_of(weight) for name, weight in model.named_parameters() if "lora_" not in name)
     return own + weights_in(model)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from transformers.activations import NewGELUActivation
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.models import conversations
+from alignment.models.devices import ONE, Placement, device_of, settled
 from alignment.models.distributed import world
 from alignment.models.encoder_decoders import (
     Tokenization,
@@ -40,18 +40,25 @@ class Policy:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    placement: Placement = ONE
 
     @classmethod
-    def load(cls, folder: Path, role: str = "model", budget: Budget | None = None) -> "Policy":
+    def load(
+        cls,
+        folder: Path,
+        role: str = "model",
+        budget: Budget | None = None,
+        placement: Placement = ONE,
+    ) -> "Policy":
         """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause.
 
         A factorised model is used by its own budget, or by another one; of another model ConfigError is raised.
         """
-        model, tokenizer = open_model(folder, "policy", role, budget)
+        model, tokenizer = open_model(folder, "policy", role, budget, placement)
         fuse_activations(model)
-        placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
+        placed = settled(model)
         prepare(placed)
-        return cls(placed.eval(), tokenizer)
+        return cls(placed.eval(), tokenizer, placement)
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in the Hugging Face layout; of several processes, the first does."""
@@ -102,8 +109,8 @@ class Policy:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
+        """Where the weights are; of layers that are spread, where tokens are given."""
+        return device_of(self.model)
 
     def check_tokens(self, reference: "Policy") -> None:
         """Raise ConfigError where the reference reads other tokens: then no ratio of the two means anything."""
@@ -177,11 +184,6 @@ def output_layer(model: PreTrainedModel) -> torch.nn.Module:
     found = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
     assert isinstance(found, torch.nn.Module)
     return found
-
-
-def default_device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def padded(policy: Policy, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -13,13 +13,22 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from alignment.maths.int8 import rounded
+from alignment.models.devices import is_fetched
+from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 
 
 @contextmanager
 def int8_weights(model: PreTrainedModel) -> Iterator[None]:
     """Round the linear layers in place, and put the real weights back at the end."""
+    if is_fetched(model):
+        raise ConfigError(
+            _(
+                "Weights that do not fit the devices cannot be rounded there; choose a worker with more memory."
+            )
+        )
     layers = list(quantised_layers(model))
-    kept = [weight.detach().clone() for weight, _ in layers]
+    kept = [weight.detach().clone() for weight, _inputs in layers]
     try:
         with torch.no_grad():
             for weight, inputs in layers:
@@ -27,7 +36,7 @@ def int8_weights(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for (weight, _), real in zip(layers, kept, strict=True):
+            for (weight, _inputs), real in zip(layers, kept, strict=True):
                 weight.copy_(real)
 
 

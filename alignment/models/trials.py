@@ -14,6 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds import memory_by_kind
 from alignment.kinds.bring.settings import TemplateName
+from alignment.models.devices import ONE, Placement
 from alignment.models.loading import is_sealed, naming, refusing
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy
@@ -40,12 +41,12 @@ CHATML = (
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 
 
-def sampler(folder: Path, role: str = "model") -> Policy:
+def sampler(folder: Path, role: str = "model", placement: Placement = ONE) -> Policy:
     """A policy that will be sampled from; raises DataError where sampler and scorer would not agree.
 
     One that a run of ours committed was tried before.
     """
-    policy = Policy.load(folder, role)
+    policy = Policy.load(folder, role, placement=placement)
     with naming(folder, role):
         check_cache(policy.model)
         if not is_sealed(folder):

@@ -209,9 +209,10 @@ def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
 
 def starting_model(problem: Problem) -> Policy:
     """What the run starts from, which it will draw from; the same model was tried as the reference."""
+    placement = problem.reference.placement
     if problem.same:
-        return Policy.load(problem.start, "policy")
-    return sampler(problem.start, "policy")
+        return Policy.load(problem.start, "policy", placement=placement)
+    return sampler(problem.start, "policy", placement)
 
 
 def fully_tuned(policy: Policy, config: AlignConfig) -> Policy:

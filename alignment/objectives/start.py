@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from alignment.maths.estimators import estimate, grouped_interval
-from alignment.models.computation import computes_in_bf16
+from alignment.models.computation import is_coarse
 from alignment.models.policies import Policy
 from alignment.models.texts import Written, rollouts_of
 from alignment.objectives.problem import Problem, State
@@ -88,7 +88,7 @@ def check_equal(policy: Policy, ours: Tensor, theirs: Tensor) -> None:
     """Raise StartError where log-probabilities (n, length) of one model differ by more than rounding."""
     scale = max(10.0, theirs.abs().max().item())
     distance = (ours - theirs).abs().nan_to_num(torch.inf).max().item()
-    precise = torch.finfo(policy.model.dtype).eps < EQUAL and not computes_in_bf16(policy.model)
+    precise = torch.finfo(policy.model.dtype).eps < EQUAL and not is_coarse(policy.model)
     if distance > (EQUAL if precise else COARSE) * scale:
         raise StartError(
             _(

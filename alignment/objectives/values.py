@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from alignment.models.devices import device_of
 from alignment.models.policies import output_layer
 from alignment.sampling.sampling import Rollouts
 from alignment.sampling.scoring import Batch, completion_logits, shared_batches
@@ -35,7 +36,7 @@ class ValueHead(nn.Module):
         weight: Any = output_layer(model).weight
         head = cls(weight.shape[1], trunk_weight, seed)
         dtype = torch.promote_types(weight.dtype, torch.float32)
-        return head.to(weight.device, dtype)
+        return head.to(device_of(model), dtype)
 
     def forward(self, states: Tensor) -> Tensor:
         fixed = states.detach()
@@ -53,9 +54,10 @@ def watched(model: PreTrainedModel, head: ValueHead | None) -> AbstractContextMa
 def last_states(model: PreTrainedModel) -> Iterator[list[Tensor]]:
     """What the output layer reads, (b, keep, width), in every forward inside."""
     seen: list[Tensor] = []
+    device = device_of(model)
 
     def see(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0])
+        seen.append(inputs[0].to(device))
 
     handle = output_layer(model).register_forward_pre_hook(see)
     try:

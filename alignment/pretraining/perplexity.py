@@ -11,6 +11,7 @@ from alignment.models.training import in_parts
 from alignment.pretraining.packing import Stream, pack, token_rows
 from alignment.pretraining.prediction import Objective, Prediction, label_losses, middle_of
 from alignment.pretraining.vocabularies import end_of, infilling_marks
+from alignment.seam.errors import DataError
 from alignment.seam.progress import in_batches
 from alignment.seam.records import Estimate
 from alignment.seam.words import _
@@ -21,7 +22,7 @@ SEED = 0  # of what is hidden while measuring: the same in every run
 
 
 def perplexity(policy: Policy, objective: Objective, held: Stream, context: int) -> Estimate:
-    """Of the predicted tokens of the first held-out documents, each read by itself.
+    """Of the predicted tokens of the first held-out documents, each read by itself; DataError where there are none.
 
     A causal model's is that of every token from those before it, whatever else it has learned to predict.
     """
@@ -68,6 +69,10 @@ def _measured(
                 sums[owner] = sums.get(owner, 0.0) + loss.double().sum().item()
                 counts[owner] = counts.get(owner, 0) + len(loss)
     told = [owner for owner, count in counts.items() if count]
+    if not told:
+        raise DataError(
+            _("Nothing of the held-out documents is to be predicted; let more of them be chosen.")
+        )
     found = ratio_interval([sums[one] for one in told], [counts[one] for one in told])
     return as_perplexity(found)
 

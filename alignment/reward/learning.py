@@ -10,6 +10,7 @@ from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.bounds import HeldOut, TrainingProgress
 from alignment.models.computation import set_up
+from alignment.models.devices import Placement
 from alignment.models.training import Run, Trainee, TrainingSet, lessons_of, train_on
 from alignment.reward.examples import Example, examples_of
 from alignment.reward.features import FeatureStore, FeatureTable
@@ -100,7 +101,11 @@ class Learner:
             texts = [ids for example in read for ids in example.texts]
             return FrozenModel.on(self.table, config.heads, texts), None
         model = RewardModel.fresh(
-            self.backbone, heads=config.heads, pooling=config.pooling, role="backbone"
+            self.backbone,
+            heads=config.heads,
+            pooling=config.pooling,
+            role="backbone",
+            placement=Placement.of(config, learns=True),
         )
         trunk = Trainee.of(model.trunk, config, self.seed, "backbone")
         return replace(model, trunk=trunk.policy), trunk

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from alignment.kinds.adopt.settings import EndingName
 from alignment.kinds.reward.settings import PoolingName
+from alignment.models.devices import ONE, Placement, settled
 from alignment.models.encoder_decoders import starts_of
 from alignment.models.joining import Joiner, behind_turn, parted_at_border
 from alignment.models.loading import (
@@ -32,7 +33,7 @@ from alignment.models.loading import (
     open_model,
     refusing,
 )
-from alignment.models.policies import Policy, default_device, fuse_activations, padded
+from alignment.models.policies import Policy, fuse_activations, padded
 from alignment.models.sharding import is_spread
 from alignment.models.uses import is_masked
 from alignment.reward.forks import forked_batches, forked_states, forks_of, reads_forks
@@ -70,15 +71,16 @@ class RewardModel:
         heads: int = 1,
         pooling: PoolingName = "mean",
         role: str = "model",
+        placement: Placement = ONE,
     ) -> "RewardModel":
         """An untrained head on a stored model, in fp32; only safetensors are read.
 
         Raises DataError naming folder, role and cause where it holds no model that can read.
         """
-        opened, tokenizer = open_model(folder, "backbone", role)
+        opened, tokenizer = open_model(folder, "backbone", role, placement=placement)
         model: Any = opened
         fuse_activations(model)
-        trunk = Policy(model.to(default_device()).eval(), tokenizer)
+        trunk = Policy(settled(model).eval(), tokenizer, placement)
         head = fresh_head(model.config.get_text_config().hidden_size, heads)
         with naming(folder, role), refusing("The model cannot read a text"):
             both = None if trunk.apart or not reads_both_ways(trunk) else pooling
@@ -86,14 +88,17 @@ class RewardModel:
         return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads, forks=forks)
 
     @classmethod
-    def load(cls, folder: Path, role: str = "reward model") -> "RewardModel":
+    def load(
+        cls, folder: Path, role: str = "reward model", placement: Placement = ONE
+    ) -> "RewardModel":
         """Read what `save` wrote, ready to score; raises DataError naming folder, role and cause."""
         with naming(folder, role):
-            stored = check_reward_files(folder)
+            stored = check_reward_files(folder, spread=placement.spread)
         if stored["output"] is not None:
-            return cls._of_others(folder, stored, role)
+            return cls._of_others(folder, stored, role, placement)
         pooling, heads = stored["pooling"], len(stored["center"])
-        model = cls.fresh(folder, heads=heads, pooling=pooling or "mean", role=role)
+        how: PoolingName = pooling or "mean"
+        model = cls.fresh(folder, heads=heads, pooling=how, role=role, placement=placement)
         with naming(folder, role), refusing(f"{HEAD} cannot be read"):
             model.head.load_state_dict(load_file(folder / HEAD))
             check_finite(model.head)
@@ -107,17 +112,24 @@ class RewardModel:
         )
 
     @classmethod
-    def of_classes(cls, folder: Path, output: int, reads: EndingName, role: str) -> "RewardModel":
+    def of_classes(
+        cls,
+        folder: Path,
+        output: int,
+        reads: EndingName,
+        role: str,
+        placement: Placement = ONE,
+    ) -> "RewardModel":
         """A model for classes, or for a number, one of whose outputs is the reward; raises DataError as `load`.
 
         What a head reads is then the outputs of all classes, of which it takes this one.
         """
-        opened, tokenizer = open_model(folder, "rater", role)
+        opened, tokenizer = open_model(folder, "rater", role, placement=placement)
         model: Any = opened
         fuse_activations(model)
         if model.config.pad_token_id is None:  # by which a causal one finds where a text ends
             model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id or 0
-        trunk = Policy(model.to(default_device()).eval(), tokenizer)
+        trunk = Policy(settled(model).eval(), tokenizer, placement)
         head = nn.Linear(int(model.config.num_labels), 1, bias=False)
         with torch.no_grad():
             head.weight.copy_(torch.eye(head.in_features)[output : output + 1])
@@ -125,9 +137,11 @@ class RewardModel:
         return cls(trunk, head.to(trunk.device), pooling, output=output, reads=reads)
 
     @classmethod
-    def _of_others(cls, folder: Path, stored: Mapping[str, Any], role: str) -> "RewardModel":
+    def _of_others(
+        cls, folder: Path, stored: Mapping[str, Any], role: str, placement: Placement
+    ) -> "RewardModel":
         numbers = {name: stored[name] for name in ("scale", "caution", "temperature")}
-        model = cls.of_classes(folder, stored["output"], stored["reads"], role)
+        model = cls.of_classes(folder, stored["output"], stored["reads"], role, placement)
         return replace(model, center=tuple(stored["center"]), **numbers)
 
     def save(self, folder: Path) -> None:

@@ -34,7 +34,9 @@ class SharedReading:
         base: Any = reference.model
         base = base.base if isinstance(base, WithoutAdapter) else base
         inner = base.base_model
-        if not model.forks or computes_in_bf16(base) or not same_weights(model.trunk.model, inner):
+        if model.trunk.placement.spread or not model.forks or computes_in_bf16(base):
+            return None
+        if not same_weights(model.trunk.model, inner):
             return None
         trunk = Policy(cast(PreTrainedModel, WithoutAdapter(inner)), model.trunk.tokenizer)
         found = cls(replace(model, trunk=trunk), reference, output_layer(base))

@@ -10,6 +10,7 @@ from torch import Tensor
 from alignment.kinds.reward.settings import PoolingName
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.maths.designs import auctioned, d_optimal, k_centre, random_rows
+from alignment.models.devices import ONE, Placement
 from alignment.reward.model import RewardModel
 from alignment.seam.events import Event, PhaseStarted
 from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord, texts_of
@@ -51,12 +52,16 @@ def chosen_labels(
 
 
 def chosen_prompts(
-    folder: Path, config: SelectionSettings, prompts: Sequence[PromptRecord], seed: int
+    folder: Path,
+    config: SelectionSettings,
+    prompts: Sequence[PromptRecord],
+    seed: int,
+    placement: Placement = ONE,
 ) -> list[PromptRecord]:
     """The same of prompts, by what the policy of the folder sees where their answers begin."""
 
     def points() -> Tensor:
-        model = RewardModel.fresh(folder, role="policy")
+        model = RewardModel.fresh(folder, role="policy", placement=placement)
         return model.features([model.read(prompt.messages, "")[0] for prompt in prompts]).double()
 
     return _chosen(config, prompts, seed, points)

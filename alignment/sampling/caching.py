@@ -44,6 +44,8 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
 
     def move(self, targets: Tensor, sources: Tensor, rows: int) -> None:
         """Write the sources' rows over the targets, then forget all but the first rows."""
+        device = self.keys.device  # of the layer
+        targets, sources = targets.to(device), sources.to(device)
         self.keys[targets] = self.keys[sources]
         self.values[targets] = self.values[sources]
         self.keys, self.values = self.keys[:rows], self.values[:rows]

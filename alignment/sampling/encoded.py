@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from alignment.models.devices import device_of
 from alignment.models.encoder_decoders import starts_of
 from alignment.sampling.caching import keep, repeat
 
@@ -84,7 +85,7 @@ class EncodedDecoder:
     ) -> None:
         """Read each prompt once, then share what is kept of it among its completions."""
         self.model = model
-        device = next(model.parameters()).device
+        device = device_of(model)
         encoded = Encoded(prompts, device)
         found = model(
             input_ids=encoded.ids,

@@ -17,6 +17,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.checks import check_apart
 from alignment.models.control_tokens import Held, controls
 from alignment.models.conversations import named_ends, prompt_ids
+from alignment.models.devices import Placement
 from alignment.models.loading import generation_of
 from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
@@ -46,10 +47,9 @@ class Engine:
 
 def _sampler(spec: RunSpec, folder: Path) -> Engine:
     """Our own: a key-value cache, the prompt read once for all its completions."""
-    config, policy = (
-        GenerateConfig.stored(spec.config),
-        tried(policy_folder(spec, folder), "policy"),
-    )
+    config = GenerateConfig.stored(spec.config)
+    placement = Placement.of(config)
+    policy = tried(policy_folder(spec, folder), "policy", placement)
     draw = partial(
         draw_records,
         policy,

@@ -57,7 +57,8 @@ class Prefix:
             self._states[model] = self._read(model)
         cache = new_cache(model, whole=True)
         for layer, (keys, values) in zip(plain_layers(cache), self._states[model], strict=True):
-            layer.update(keys.index_select(0, owners), values.index_select(0, owners))
+            rows = owners.to(keys.device)
+            layer.update(keys.index_select(0, rows), values.index_select(0, rows))
         columns = torch.arange(ids.shape[1], device=ids.device)
         return {
             "past_key_values": cache,

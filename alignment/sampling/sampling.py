@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alignment.models.devices import device_of
 from alignment.models.distributed import gathered, own, world
 from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.policies import Policy
@@ -270,7 +271,7 @@ class _Decoder:
         self.rows, self.step = torch.arange(len(prompts) * copies), 0
         self.kept = self._keeping(prompts, copies, room) if to_learn else None
         self.cache = new_cache(model, whole=self.reader is not None)
-        device = next(model.parameters()).device
+        device = device_of(model)
         self.length = max(len(prompt) for prompt in prompts)
         pads = torch.tensor([self.length - len(prompt) for prompt in prompts], device=device)
         padded = [[0] * (self.length - len(prompt)) + list(prompt) for prompt in prompts]

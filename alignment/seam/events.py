@@ -186,11 +186,19 @@ def seconds_left(done: float, total: float, seconds: float) -> float | None:
     return seconds * (total - done) / done if 0 < done < total else None
 
 
+ESTIMATED = {"value", "low", "high", "n"}  # what there is of an estimate
+
+
 def without_infinities(value: object) -> object:
-    """Plain data with None for what is not a finite number: databases store no other JSON."""
+    """Plain data with None for what is not a finite number: databases store no other JSON.
+
+    An estimate whose value is none was not to be had: None stands for all of it.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
+        if value.keys() >= ESTIMATED and without_infinities(value["value"]) is None:
+            return None
         return {name: without_infinities(one) for name, one in value.items()}
     return [without_infinities(one) for one in value] if isinstance(value, list | tuple) else value
 

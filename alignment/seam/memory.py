@@ -16,6 +16,7 @@ holds keys and values. Estimates, within a factor of two; the program itself tak
 from typing import NamedTuple
 
 FLOAT = 4  # bytes
+ROUNDED = (4 + 8 / 64 + 32 / (64 * 256)) / 8  # bytes of a weight in NF4 with double quantisation
 TRAINED = 4 * FLOAT  # of each parameter: weight, gradient, two moments
 PROGRAM = 1 << 29  # the interpreter with its libraries
 TOKENS = 2048  # of one training step's forward
@@ -39,20 +40,23 @@ class Shape(NamedTuple):
     context: int
 
 
-def read(shape: Shape, models: int = 1) -> int:
-    """Bytes of models that only read."""
-    return models * FLOAT * shape.parameters
+def read(shape: Shape, models: int = 1, *, four_bits: bool = False) -> int:
+    """Bytes of models that only read; with `four_bits` all but their embeddings are rounded to so many."""
+    if not four_bits:
+        return models * FLOAT * shape.parameters
+    whole = min(shape.parameters, 2 * shape.vocabulary * shape.width)  # tokens in, and logits
+    return int(models * (FLOAT * whole + ROUNDED * (shape.parameters - whole)))
 
 
-def trained(shape: Shape, rank: int = 0, moments: float = 1.0) -> int:
+def trained(shape: Shape, rank: int = 0, moments: float = 1.0, *, four_bits: bool = False) -> int:
     """Bytes of a model that is trained, whole or by an adapter of this rank beside its layers.
 
-    `moments` is the share of a whole model's moments that an optimizer keeps.
+    `moments` is the share of a whole model's moments that an optimizer keeps; `four_bits` is as `read` has it.
     """
     if not rank:
         return int(TRAINED * shape.parameters * (1 + moments) / 2)
     entries = shape.layers * ADAPTED * 2 * rank * shape.width
-    return read(shape) + TRAINED * entries
+    return read(shape, four_bits=four_bits) + TRAINED * entries
 
 
 def _usual_length(shape: Shape) -> int:

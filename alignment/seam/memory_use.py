@@ -72,6 +72,16 @@ def room() -> int:
     return min([there, *(limit for limit in _limits() if limit < NO_LIMIT)])
 
 
+def available() -> int:
+    """Bytes that a program could still take here, as far as is known."""
+    told = [
+        int(line.split()[1]) << 10
+        for line in _lines(PROC / "meminfo")
+        if line.startswith("MemAvailable")
+    ]
+    return min([room(), *told])
+
+
 def held(pid: int) -> int:
     """Bytes that a process and its children have held at most, each for itself, as far as is known."""
     return _peak(pid) + sum(held(child) for child in _children(pid))
@@ -97,6 +107,8 @@ def smaller(settings: Mapping[str, object]) -> list[str]:
     found = [less for name, less in SPENDING.items() if settings.get(name)][:2]
     if settings.get("lora_rank") == 0:
         found.append("a LoRA rank")
+    if settings.get("placement") == "one" and settings.get("lora_rank") != 0:
+        found.append("all devices")
     return [*found, "a smaller model"]
 
 

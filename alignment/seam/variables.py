@@ -82,6 +82,7 @@ class EngineVariables(BaseSettings):
 
     nice: int = variable("ATTUNE_NICE", 10, within=(0, 19))
     sharding: Literal["fsdp"] | None = variable("ATTUNE_SHARDING", None, shown="none", takes="fsdp")
+    device_mib: int = variable("ATTUNE_DEVICE_MIB", 0, within=(0, 1 << 24))
     hub: bool = variable("ATTUNE_HUB", default=True)
     trackers: Annotated[List, AfterValidator(_trackers)] = variable(
         "ATTUNE_TRACKERS", (), shown="none", takes="mlflow, wandb, by commas"

@@ -1,6 +1,7 @@
 """Runs from Python: what the documentation shows, in its order, and what is refused."""
 
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,40 @@ def test_a_run_that_fails_raises_and_says_so_in_its_folder(policy_folder, tmp_pa
 def test_rows_are_no_model(tmp_path):
     with pytest.raises(ConfigError, match="reward is a folder"):
         alignment.score(ScoreConfig(), reward=[{"prompt": "good"}], output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+<<<<<<< HEAD
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1, 2},
+        date(2024, 1, 31),
+        b"x",
+        {("a", 1): 2},
+        "\ud800",
+        pytest.param(10**5000, id="endless"),
+    ],
+)
+def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, value):
+    rows = [*ASKED, {"prompt": value, "completion": "bad"}]
+=======
+WORDLESS = {
+    "a set": {1, 2},
+    "a day": date(2024, 1, 31),
+    "bytes": b"x",
+    "a name": {("a", 1): 2},
+    "digits": 10**5000,
+    "half a character": "\ud800",
+}
+
+
+@pytest.mark.parametrize("name", WORDLESS)
+def test_rows_that_json_has_no_words_for_are_named(policy_folder, tmp_path, name):
+    rows = [*ASKED, {"prompt": WORDLESS[name], "completion": "bad"}]
+>>>>>>> breaker
+    with pytest.raises(DataError, match=r"(row|line) 17"):
+        alignment.sft(policy=policy_folder, demonstrations=rows, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -3,8 +3,13 @@
 import json
 import math
 
+import pytest
+
+from alignment.kinds.align.results import AlignResults
 from alignment.seam.events import Finished, SampleDrawn, StepDone, dump_event, parse_event
-from alignment.seam.records import CompletionRecord
+from alignment.seam.records import CompletionRecord, Estimate
+
+GOOD = Estimate(value=1.0, low=0.5, high=1.5, n=3)
 
 
 def test_a_summary_has_no_number_that_json_does_not_know():
@@ -24,3 +29,11 @@ def test_a_nul_that_a_model_wrote_is_replaced():
     assert SampleDrawn(completion="a\0b", **about).completion == "a\ufffdb"
     record = CompletionRecord(prompt_key="k", text="\0", logps=None, tokens=None, truncated=False)
     assert record.text == "\ufffd"
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_an_estimate_of_no_number_is_none_that_results_take(value):
+    found = Estimate(value=value, low=None, high=math.inf, n=3)
+    event = Finished(summary={"divergence_target": found.model_dump(), "reward": GOOD.model_dump()})
+    assert event.summary == {"divergence_target": None, "reward": GOOD.model_dump()}
+    assert AlignResults.model_fields["divergence_target"].annotation == Estimate | None

@@ -105,6 +105,15 @@ def test_who_reads_says_what_transformers_says(name, by_transformers):
     assert torch.equal(drawn(policy).tokens, rollouts.tokens)
 
 
+@cases("name", [*OURS], quick=["gpt2", "llama whose heads share nothing", "mistral"])
+@torch.no_grad()
+def test_a_prompt_alone_is_answered_as_beside_others(name):
+    """Nothing is padded, so that nothing has to be hidden."""
+    policy, generator = made(name), torch.Generator().manual_seed(5)
+    rollouts = sample(policy, PROMPTS[:1], completions=3, max_new_tokens=7, generator=generator)
+    is_close(rollouts.token_logps, whole_logps(policy, rollouts))
+
+
 def test_twenty_architectures_are_held_against_transformers_and_six_families_read_by_ours():
     assert len({architecture(name) for name in OURS}) >= 6
     assert len({architecture(name) for name in (*OURS, *THEIRS)}) >= 20

@@ -248,6 +248,11 @@ def test_an_encoder_does_not_learn_to_write_nor_a_writer_to_fill_in(trained, cor
         run(tmp_path / "b", corpus, {"policy": str(trained["clm"][1])}, objective="mlm", **new)
 
 
+def test_a_share_so_small_that_nothing_is_chosen_is_refused(corpus, tmp_path):
+    with pytest.raises(DataError, match="Nothing of the held-out documents"):
+        run(tmp_path / "none", corpus, objective="mlm", chosen_share=1e-12)
+
+
 def test_a_training_ends_with_the_step_that_reaches_its_tokens(corpus, tmp_path):
     events = run(tmp_path / "few", corpus, most_tokens=300)
     steps, tokens = of(events, StepDone), events[-1].summary["tokens"]

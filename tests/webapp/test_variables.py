@@ -42,6 +42,7 @@ TEXTS = {
     "ATTUNE_MAIL_USER": ["a b", "é"],
     "ATTUNE_MAIL_PASSWORD": ["canary key", "canar\xe9"],
     "ATTUNE_MAIL_FROM": ["nobody", "a b@c", "a@b\nBcc: c@d", "é@b", "@b", "a@"],
+    "ATTUNE_DEVICE_MIB": ["-1", "1.5", "nan", "all"],
     "ATTUNE_SHARDING": ["zero3", "FSDP", "nan", "-1", "1e9"],
     "ATTUNE_TRACKERS": ["MLflow", "mlflow,comet", "-1", "1e9", "nan", "é"],
     "ATTUNE_GENERATION_SERVERS": ["ftp://a", "http://", "a/v1", "a:b", "é", "a b"],

@@ -1,5 +1,7 @@
 """How much memory a run will take, and whether a worker that is there has so much."""
 
+import math
+
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
@@ -10,6 +12,7 @@ from alignment.seam.memory_use import GIB, smaller
 from webapp.artifacts.models import Artifact
 from webapp.launch.checks import Asked
 from webapp.runs.forecasts import START, known_memory
+from webapp.runs.models import Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.templatetags.display import filesize
 
@@ -38,17 +41,27 @@ def most_memory(model: Artifact) -> int:
     return max(known.values(), default=0)
 
 
-def too_large(needed: int, config: BaseModel) -> str:
-    """Why no worker that is there has so much memory, and what takes less; empty where one has, or nobody knows.
+def room_on(worker: Worker, config: BaseModel) -> float:
+    """Bytes that a worker has for models of a run with these settings; 0 where nobody knows, infinite where it is let pass.
 
-    A worker with a GPU is let pass: its models are not in its machine's memory.
+    GPUs count together where layers are spread over them, else the largest does. What is spread and learns nothing may
+    stay on the disk. Several GPUs may share what is trained whole, and other kinds say nothing of devices.
     """
-    workers = list(live_workers())
-    rooms = [worker.memory_gib for worker in workers if worker.memory_gib]
-    if not needed or not rooms or any(worker.hardware.get("gpus") for worker in workers):
-        return ""
-    room = int(max(rooms) * GIB)
-    if needed + PROGRAM <= room:
+    gpus, placement = worker.gpu_bytes, getattr(config, "placement", "")
+    rank = getattr(config, "lora_rank", None)
+    if placement == "spread" and rank is None:
+        return math.inf
+    if not gpus:
+        return worker.memory_gib * GIB
+    if not placement or rank == 0 or not all(gpus):
+        return math.inf
+    return sum(gpus) if placement == "spread" else max(gpus)
+
+
+def too_large(needed: int, config: BaseModel) -> str:
+    """Why no worker that is there has so much memory, and what takes less; empty where one has, or nobody knows."""
+    room = max((room_on(worker, config) for worker in live_workers()), default=0)
+    if not needed or not room or needed + PROGRAM <= room:
         return ""
     words = _(
         "The run needs about {needed} of memory, and the largest worker has {room}. "
@@ -56,6 +69,6 @@ def too_large(needed: int, config: BaseModel) -> str:
     )
     return words.format(
         needed=filesize(needed + PROGRAM),
-        room=filesize(room),
+        room=filesize(int(room)),
         smaller=_(" or ").join(smaller(config.model_dump())),
     )

@@ -73,6 +73,12 @@ class Worker(models.Model):
         return float(self.hardware.get("memory_gib") or 0)
 
     @property
+    def gpu_bytes(self) -> list[int]:
+        """Memory of each of its GPUs; 0 of one that does not say it."""
+        told = [str(gpu.get("memory.total", "")) for gpu in self.hardware.get("gpus") or []]
+        return [int(mib) << 20 if mib.isdecimal() else 0 for mib in told]
+
+    @property
     def machine(self) -> str:
         """What its machine has, in words."""
         words = [_("{n} cores").format(n=self.hardware.get("cores") or "?")]

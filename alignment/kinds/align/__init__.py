@@ -6,7 +6,6 @@ from alignment.kinds.align.words import aim, goal, tilt
 from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
 from alignment.seam import memory
-from alignment.seam.settings import ALWAYS
 from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
@@ -19,10 +18,12 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
     if shape is None:
         return 0
     drawn = config.prompts_per_step * config.completions_per_prompt
-    beside = memory.read(shape, 1 + bool(config.reward_weight) + config.classed)
+    rounded = config.base_weights == "nf4"
+    judges = memory.read(shape, int(bool(config.reward_weight)) + config.classed)
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
-        + beside
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
+        + memory.read(shape, four_bits=rounded)
+        + judges
         + memory.stepping(shape, drawn)
         + memory.kept(shape, drawn * config.max_new_tokens)
     )
@@ -135,7 +136,7 @@ KIND = Kind(
     command="align",
     shared=True,
     saves=True,
-    encoder_decoders=ALWAYS,
+    encoder_decoders={"placement": ("one",)},
     memory=needed_memory,
     seconds=needed_seconds,
     sentence=sentence,

@@ -29,6 +29,7 @@ from alignment.maths.estimators import estimate, paired_estimate
 from alignment.models.classifier_checks import reads_prompts
 from alignment.models.computation import check_device, set_up
 from alignment.models.control_tokens import controls, counted
+from alignment.models.devices import ONE, Placement
 from alignment.models.distributed import world
 from alignment.models.forms.form import make_plain
 from alignment.models.inputs import same_model
@@ -99,7 +100,7 @@ def align(spec: RunSpec, folder: Path) -> Progress:
     config = AlignConfig.stored(spec.config)
     inputs = read_inputs(spec, folder, config)
     yield from (told for told in inputs.told if not told.all_fit)
-    inputs = yield from with_chosen(inputs, config, spec.seed)
+    inputs = yield from with_chosen(inputs, config, spec.seed, Placement.of(config))
     problem = read_problem(spec, folder, config, inputs)
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
@@ -159,13 +160,13 @@ def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
 
 
 def with_chosen(
-    inputs: Inputs, config: SelectionSettings, seed: int
+    inputs: Inputs, config: SelectionSettings, seed: int, placement: Placement = ONE
 ) -> Generator[Event, str | None, Inputs]:
     """The same with those prompts that the settings choose."""
     if config.most_of(len(inputs.prompts)) == len(inputs.prompts):
         return inputs
     yield PhaseStarted(name=_("choosing prompts"))
-    prompts = chosen_prompts(inputs.paths["policy"], config, inputs.prompts, seed)
+    prompts = chosen_prompts(inputs.paths["policy"], config, inputs.prompts, seed, placement)
     return replace(inputs, prompts=prompts, passed_over=len(inputs.prompts) - len(prompts))
 
 
@@ -180,7 +181,8 @@ def read_problem(
     """What a run folder's inputs and these settings say; raises ConfigError where some are missing."""
     rows = rows or read_inputs(spec, folder, config)
     inputs, prompts, deployment = rows.paths, rows.prompts, rows.deployment
-    reference = sampler(inputs["reference"], "reference")
+    placement = Placement.of(config, learns=True)
+    reference = sampler(inputs["reference"], "reference", placement)
     check_device(config, reference.device)
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
         reference = shared(reference)
@@ -190,11 +192,12 @@ def read_problem(
     chance: Scorer = no_class
     beside: SharedReading | None = None
     if config.reward_weight:
-        model = RewardModel.load(inputs["reward"]).knowing(reference, turns)
+        model = RewardModel.load(inputs["reward"], placement=placement).knowing(reference, turns)
         beside = SharedReading.of(model, reference)
         reward = beside.score if beside else model.score
     if config.classed:
-        known = Classifier.load(inputs["classifier"]).knowing(reference, turns)
+        known = Classifier.load(inputs["classifier"], placement=placement)
+        known = known.knowing(reference, turns)
         chance = chance_of(known, config.class_name)
     code = None
     if config.code_weight:

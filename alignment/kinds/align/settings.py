@@ -5,7 +5,12 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationInfo, model_validator
 
-from alignment.kinds.settings.adapters import AdapterSettings, KeptAdapterSettings
+from alignment.kinds.settings.adapters import (
+    RANKED,
+    AdapterSettings,
+    BaseWeightSettings,
+    KeptAdapterSettings,
+)
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, UNBOUNDED, DivergenceName
 from alignment.kinds.settings.gradient import GradientSettings
@@ -18,6 +23,7 @@ from alignment.kinds.settings.objectives import (
     PreferenceTermSettings,
     SignalSettings,
 )
+from alignment.kinds.settings.placement import LEARNED_ON, PlacementName, placed
 from alignment.kinds.settings.schedule import LoopScheduleSettings
 from alignment.kinds.settings.selection import PromptSelectionSettings
 from alignment.kinds.settings.target import TargetSettings
@@ -234,6 +240,7 @@ class TargetedSettings(
 # In this order the objective comes first.
 class AlignConfig(
     KeptAdapterSettings,
+    BaseWeightSettings,
     AdapterSettings,
     ComputationSettings,
     PreferenceTermSettings,
@@ -264,6 +271,7 @@ class AlignConfig(
         advanced=True,
         when={"objective": ("fdpg", "rloo", "grpo")},
     )
+    placement: PlacementName = placed(LEARNED_ON, beside=RANKED)
 
     @property
     def damped(self) -> bool:
@@ -290,6 +298,15 @@ class AlignConfig(
                     )
                 ),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_compiled_is_in_one_piece(self) -> "AlignConfig":
+        if self.compile and self.placement == "spread":
+            words = _(
+                "layers on several devices are not compiled; turn it off, or choose one device"
+            )
+            raise ConflictError("compile", said(words))
         return self
 
     @model_validator(mode="after")

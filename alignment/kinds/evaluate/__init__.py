@@ -7,7 +7,6 @@ from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.inputs import CLASSIFIER, CODE, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
-from alignment.seam.settings import ALWAYS
 from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
@@ -133,7 +132,7 @@ KIND = Kind(
     command="evaluate",
     shared=False,
     saves=False,
-    encoder_decoders=ALWAYS,
+    encoder_decoders={"placement": ("one",)},
     memory=needed_memory,
     seconds=needed_seconds,
     sentence=sentence,

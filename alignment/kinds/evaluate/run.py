@@ -36,6 +36,7 @@ from alignment.maths.estimators import (
 from alignment.models.classifier_checks import reads_prompts
 from alignment.models.computation import is_coarse
 from alignment.models.control_tokens import controls, counted
+from alignment.models.devices import ONE, Placement
 from alignment.models.overlong import Fitting, Reader, fitting_prompts, policies_of
 from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
@@ -250,8 +251,9 @@ def load_players(
 ) -> Players:
     """Read the models of a run; raises ConfigError where the judge is missing."""
     at = {role: folder / path for role, path in spec.inputs.items()}
-    judge = judge_of(config.judge, at)
-    reference, policy = (sampler(at[role], role) for role in ("reference", "policy"))
+    placement = Placement.of(config)
+    judge = judge_of(config.judge, at, placement)
+    reference, policy = (sampler(at[role], role, placement) for role in ("reference", "policy"))
     policy.check_tokens(reference)
     known = load_target(at["policy"])
     aim, lambdas = known or (aim_of(config), [])
@@ -267,7 +269,7 @@ def load_players(
     )
 
 
-def judge_of(name: JudgeName, at: Mapping[str, Path]) -> Judge | None:
+def judge_of(name: JudgeName, at: Mapping[str, Path], placement: Placement = ONE) -> Judge | None:
     """Who decides, None where nobody does; raises ConfigError where the judge is missing."""
     if name == "held_out_labels" and "judge" not in at:
         raise ConfigError(
@@ -277,7 +279,7 @@ def judge_of(name: JudgeName, at: Mapping[str, Path]) -> Judge | None:
             )
         )
     judges: dict[str, Callable[[], Judge | None]] = {
-        "held_out_labels": lambda: label_judge(RewardModel.load(at["judge"], "judge")),
+        "held_out_labels": lambda: label_judge(RewardModel.load(at["judge"], "judge", placement)),
         "utility": lambda: utility_judge,
         "none": lambda: None,
     }
@@ -307,7 +309,7 @@ def aimed_at(
                     "reward model."
                 )
             )
-        model = RewardModel.load(at["reward"])
+        model = RewardModel.load(at["reward"], placement=policy.placement)
         reward = model.knowing(reference, turns).knowing(policy, turns).score
     chance = class_chance(aim, at, [reference, policy], turns)
     if not aim.code_weight:
@@ -329,7 +331,7 @@ def class_chance(
         return no_class
     if "classifier" not in at:
         raise ConfigError(_("The policy was aimed at a class; name the classifier that tells it."))
-    model = Classifier.load(at["classifier"])
+    model = Classifier.load(at["classifier"], placement=policies[0].placement)
     for policy in policies:
         model = model.knowing(policy, turns)
     return chance_of(model, aim.class_name)

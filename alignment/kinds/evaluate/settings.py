@@ -6,6 +6,7 @@ from typing import Literal
 from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.kinds.settings.drawing import ServedSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
+from alignment.kinds.settings.placement import READ_ON, PlacementName, placed
 from alignment.seam.settings import Settings, setting
 from alignment.seam.words import _
 
@@ -137,3 +138,5 @@ class ComparisonSettings(Settings):
 # In this order the comparison comes first.
 class EvaluateConfig(ServedSettings, ComparisonSettings):
     """Policy against reference on held-out prompts, judged by someone who is not the reward."""
+
+    placement: PlacementName = placed(READ_ON)

@@ -10,6 +10,7 @@ import torch
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.control_tokens import counted
+from alignment.models.devices import Placement
 from alignment.models.overlong import Reader, fitting_prompts
 from alignment.reward import RewardModel
 from alignment.reward.best_of import BestOf
@@ -86,7 +87,9 @@ def _choice(spec: RunSpec, folder: Path, draw: Draw) -> BestOf | None:
     config = GenerateConfig.stored(spec.config)
     if config.kept != "best":
         return None
-    return BestOf(draw, RewardModel.load(_reward_folder(spec, folder)), config.best_of)
+    placement = Placement.of(config)
+    model = RewardModel.load(_reward_folder(spec, folder), placement=placement)
+    return BestOf(draw, model, config.best_of)
 
 
 def _reward_folder(spec: RunSpec, folder: Path) -> Path:

@@ -7,6 +7,7 @@ from pydantic import ValidationInfo, model_validator
 
 from alignment.kinds.settings.drawing import OURS, DrawingSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
+from alignment.kinds.settings.placement import READ_ON, PlacementName, placed
 from alignment.seam.settings import STORED, ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
@@ -31,6 +32,7 @@ FEW = {
     3: _("an order needs three completions or more"),
 }
 SERVED = {"engine": ("server",)}
+SAMPLED = {"engine": ("sampler",)}  # vLLM spreads models by itself
 SECRETIVE = frozenset("@?#")  # before or behind these an address may hold a secret
 
 
@@ -100,6 +102,7 @@ class GenerateConfig(DrawingSettings, TaskSettings):
         choices=ENGINES,
     )
     overlong: OverlongName = overlong(_("New tasks"), OURS)
+    placement: PlacementName = placed(READ_ON, when=SAMPLED)
     server_url: str = setting(
         "",
         _("Address of the server"),

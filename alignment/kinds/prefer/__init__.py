@@ -22,10 +22,11 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns, and its reference."""
     if shape is None:
         return 0
+    rounded = config.base_weights == "nf4"
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, int(config.keeps_best and not config.lora_rank))
-        + memory.read(shape)
+        + memory.read(shape, four_bits=rounded)
         + memory.learning(shape)
     )
 

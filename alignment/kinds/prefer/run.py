@@ -28,6 +28,7 @@ from alignment.maths.preferences import (
 from alignment.models.bounds import HELD_OUT, HELD_RIGHT, HeldOut
 from alignment.models.computation import set_up
 from alignment.models.control_tokens import controls, counted
+from alignment.models.devices import Placement
 from alignment.models.distributed import all_sum, shard
 from alignment.models.inputs import same_model
 from alignment.models.lora import size_of
@@ -239,7 +240,10 @@ def _control_tokens(policy: Policy, records: Sequence[LabelRecord]) -> dict[str,
 def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy, bool]:
     """Policy, reference, and whether they are one model; raises ConfigError where they read different tokens."""
     folders = {role: folder / spec.inputs[role] for role in ("policy", "reference")}
-    policy, reference = (Policy.load(path, role) for role, path in folders.items())
+    placement = Placement.of(config, learns=True)
+    policy, reference = (
+        Policy.load(path, role, placement=placement) for role, path in folders.items()
+    )
     policy.check_prompts(reference)
     set_up(reference, config, backward=False)
     return Trainee.of(policy, config, spec.seed), reference, same_model(*folders.values())

@@ -5,7 +5,11 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.kinds.settings.adapters import FitAdapterSettings, KeptAdapterSettings
+from alignment.kinds.settings.adapters import (
+    BaseWeightSettings,
+    FitAdapterSettings,
+    KeptAdapterSettings,
+)
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, DivergenceName
 from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
@@ -192,6 +196,7 @@ class Preferences(Settings):
 
 class PreferConfig(
     KeptAdapterSettings,
+    BaseWeightSettings,
     FitAdapterSettings,
     ComputationSettings,
     GradientSettings,

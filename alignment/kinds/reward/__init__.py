@@ -22,9 +22,10 @@ def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
         return 0
     if config.trunk == "frozen":
         return memory.read(shape) + memory.part(shape)
+    rounded = config.base_weights == "nf4"
     whole_twice = int(config.keeps_best and not config.lora_rank)
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, whole_twice)
         + memory.part(shape)
     )

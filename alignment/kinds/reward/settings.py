@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.kinds.settings.adapters import FitAdapterSettings
+from alignment.kinds.settings.adapters import BaseWeightSettings, FitAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings, saved_every
 from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
 from alignment.kinds.settings.gradient import GradientName, GradientSettings
@@ -258,7 +258,7 @@ class LossSettings(Settings):
     )
 
 
-class TrunkSettings(FitAdapterSettings, ComputationSettings):
+class TrunkSettings(BaseWeightSettings, FitAdapterSettings, ComputationSettings):
     """What of the backbone learns, and how it computes."""
 
     trunk: TrunkName = setting(

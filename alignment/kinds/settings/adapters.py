@@ -12,6 +12,11 @@ TARGETS: Mapping[TargetsName, str] = {
     "attention": _("Those of the attention"),
     "mlp": _("Those between the attentions"),
 }
+BaseWeightsName = Literal["stored", "nf4"]
+BASE_WEIGHTS: Mapping[BaseWeightsName, str] = {
+    "stored": _("As they are"),
+    "nf4": _("4 bits (NF4)"),
+}
 LORA = _("LoRA")
 RANKED = ("lora_rank",)
 
@@ -71,6 +76,23 @@ class FitAdapterSettings(AdapterSettings):
     def dropout(self) -> float:
         """Share of an adapter's inputs that a step leaves out."""
         return self.lora_dropout
+
+
+class BaseWeightSettings(Settings):
+    """In how many bits the layers are held that an adapter is beside."""
+
+    base_weights: BaseWeightsName = setting(
+        "stored",
+        _("Base weights"),
+        help=_(
+            "Of the layers that stay as they are beside an adapter: in 4 bits they take an eighth of the memory, and "
+            "need bitsandbytes on the worker. The result is the whole model, as it was stored, with what was learned."
+        ),
+        topic=LORA,
+        advanced=True,
+        choices=BASE_WEIGHTS,
+        beside=RANKED,
+    )
 
 
 class KeptAdapterSettings(Settings):

@@ -15,8 +15,9 @@ from alignment.seam.words import _, said
 
 def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns."""
+    rounded = config.base_weights == "nf4"
     return (
-        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, int(config.keeps_best and not config.lora_rank))
         + memory.learning(shape)
         if shape

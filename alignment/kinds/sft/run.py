@@ -18,6 +18,7 @@ from alignment.maths.estimators import grouped_interval
 from alignment.models.bounds import HELD_OUT, HeldOut
 from alignment.models.control_tokens import controls, counted
 from alignment.models.conversations import first_tokens
+from alignment.models.devices import Placement
 from alignment.models.distributed import shard
 from alignment.models.lora import size_of
 from alignment.models.overlong import Fitting, Reader, fitting_labels
@@ -62,7 +63,9 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
     yield from (one for one in told if not one.all_fit)
     known, held = held_apart(records, own.rows if own else None, config.held_out)
     fitted = yield from choosing(folder / spec.inputs["policy"], config, known, spec.seed)
-    loaded = with_template(Policy.load(folder / spec.inputs["policy"], "policy"), config)
+    placement = Placement.of(config, learns=True)
+    start = Policy.load(folder / spec.inputs["policy"], "policy", placement=placement)
+    loaded = with_template(start, config)
     one, run = Trainee.of(loaded, config, spec.seed), Run.of(spec, folder)
     policy = one.policy
     rows = [row for record in fitted for row in rows_of(policy, record, config)]

@@ -5,7 +5,11 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.kinds.settings.adapters import FitAdapterSettings, KeptAdapterSettings
+from alignment.kinds.settings.adapters import (
+    BaseWeightSettings,
+    FitAdapterSettings,
+    KeptAdapterSettings,
+)
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
 from alignment.kinds.settings.fitting import Fitting
@@ -123,6 +127,7 @@ class Imitation(Settings):
 # In this order what is imitated comes first.
 class SftConfig(
     KeptAdapterSettings,
+    BaseWeightSettings,
     FitAdapterSettings,
     ComputationSettings,
     GradientSettings,

@@ -219,7 +219,7 @@ def grouped_attention(
         key,
         value,
         attn_mask=hidden,
-        is_causal=hidden is None,
+        is_causal=hidden is None and query.shape[1] > 1,
         scale=scale,
         enable_gqa=True,
     )

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from alignment.kinds import KINDS
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.generate.settings import GenerateConfig
 from tests.cases import cases
 from tests.factories import (
     a_project,
@@ -30,8 +32,10 @@ from webapp.accounts.roles import Role
 from webapp.api.scopes import Scope
 from webapp.api.tokens import make_token
 from webapp.artifacts.models import Artifact, ArtifactInput
+from webapp.launch.checks import Asked
 from webapp.launch.defaults import proposed
 from webapp.launch.form import StartForm
+from webapp.launch.memory import needed_memory, too_large
 from webapp.launch.needs import Stock, needs_of, stock_of
 from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
@@ -698,6 +702,35 @@ def test_a_run_is_let_pass_where_a_worker_may_have_the_memory(rita, project, lar
     a_worker(hardware=hardware)
     sent = filled(project, "sft", policy=large.pk)
     assert rita.post(address(project, "sft"), sent).status_code == 302
+
+
+GPU = {"name": "H200", "memory.total": "40960"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "passed"),
+    [
+        ({"lora_rank": 8}, 1, False),
+        ({"lora_rank": 8}, 2, False),
+        ({"lora_rank": 8, "placement": "spread"}, 1, False),
+        ({"lora_rank": 8, "placement": "spread"}, 2, True),
+    ],
+)
+def test_spread_over_all_gpus_a_run_needs_their_memory_together(large, settings, gpus, passed):
+    a_worker(hardware={"memory_gib": 4, "gpus": [GPU] * gpus})
+    config, kind = AlignConfig(**settings), KINDS["align"]
+    needed = needed_memory(kind, Asked(config, {"policy": large}))
+    said = too_large(needed, config)
+    assert (not said) == passed
+    assert ("all devices" in said) == ("placement" not in settings)
+
+
+@pytest.mark.parametrize(("placement", "passed"), [("one", False), ("spread", True)])
+def test_what_only_reads_may_leave_its_layers_on_the_disk(large, placement, passed):
+    a_worker(hardware={"memory_gib": 4})
+    config = GenerateConfig(placement=placement)
+    needed = needed_memory(KINDS["generate"], Asked(config, {"policy": large}))
+    assert (not too_large(needed, config)) == passed
 
 
 def test_more_settings_take_more_memory(rita, project, large):
