@@ -215,6 +215,7 @@ def test_it_keeps_the_weights_that_tell_held_out_texts_best(start):
     best = min(seen, key=lambda step: seen[step]["heldout/loss"])
     summary = summary_of(events)
     assert summary["best_step"] == best
+    assert seen[best]["heldout/loss"] < seen[1]["heldout/loss"]
     assert summary["accuracy"]["value"] == pytest.approx(seen[best]["heldout/accuracy"])
 
 
