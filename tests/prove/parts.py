@@ -42,10 +42,13 @@ PARTS: dict[str, Part] = {
         "what `make test` leaves out for its time: whole matrices, whole runs, every look of a page",
         8,
         (),
-        (
-            Command((*SIDE_BY_SIDE, "3", "-m", "slow and not prove and not gpu")),
-            Command((*ON_POSTGRES, "-m", "slow and db and not browser and not once and not prove")),
-        ),
+        (Command((*SIDE_BY_SIDE, "3", "-m", "slow and not prove and not gpu")),),
+    ),
+    "slow_postgresql": Part(
+        "those of them that touch rows, on PostgreSQL",
+        5,
+        (),
+        (Command((*ON_POSTGRES, "-m", "slow and db and not browser and not once and not prove")),),
     ),
     "labels": Part(
         "no answer is lost, whatever refuses it",
