@@ -55,7 +55,7 @@ def test_what_is_slow_is_run_by_a_part_and_on_a_fresh_clone():
         for one in commands("slow")
     ]
     assert all(words.startswith("slow and") for words in chosen)
-    assert "make prove PART=slow REQUIRE=all" in (ROOT / ".ci/run").read_text().splitlines()
+    assert "  make prove PART=slow REQUIRE=all" in (ROOT / ".ci/run").read_text().splitlines()
 
 
 def test_without_a_part_all_are_named(capsys):
