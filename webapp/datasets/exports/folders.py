@@ -27,7 +27,6 @@ from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import record_batches
 from webapp.projects.models import Split
 
-WRITERS = 2  # splits that are written at a time: the first has most rows
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip has no earlier time
 
 
@@ -71,10 +70,10 @@ Parts = Mapping[str, "Part"]  # by split
 def _fill(parts: Parts, folder: Path, form: ExportFormat) -> Generator[int]:
     """Write what a snapshot's folder holds, many rows at once; how many of them are read.
 
-    Those of one batch are written while the next one is made, one split beside another.
+    Those of one batch are written while the next one is made.
     """
     passed = 0
-    with ThreadPoolExecutor(WRITERS) as aside:
+    with ThreadPoolExecutor(1) as aside:
         written: list[Future[None]] = []
         for batch in record_batches(folder, form.reads):
             groups = [
