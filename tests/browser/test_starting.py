@@ -322,7 +322,10 @@ def test_every_objective_is_started_from_its_form(machine, lab, bench):
         start(kind)
     start("edit", values={"lines": "day | good day | bad", "steps": 2})
     known = {run.kind for run in Run.objects.filter(state="succeeded")}
-    assert known == set(offered()) - {"classify", "adopt"}  # of texts of its own above; of others' classifiers
+    assert known == set(offered()) - {
+        "classify",
+        "adopt",
+    }  # of texts of its own above; of others' classifiers
     run = Run.objects.get(kind="quantise")
     bench.goto(machine.url + reverse("runs:detail", args=[lab.pk, run.pk]))
     bench.get_by_role("link", name="All smaller models of it, compared").click()
