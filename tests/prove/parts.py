@@ -9,7 +9,7 @@ ON_POSTGRES = ("-m", "tests.postgres", sys.executable, *SIDE_BY_SIDE, "2", "test
 STORM = ("-m", "tests.faults.chaos")
 KEEPER = (*STORM, "--part", "keeper")
 OUTAGES = ("-m", "tests.faults.outages")
-SHORT = ("--minutes", "1", "--every", "3", "--seed", "1")
+SHORT = ("--minutes", "2", "--every", "3", "--seed", "1")
 
 
 class Command(NamedTuple):
