@@ -73,7 +73,7 @@ PARTS: dict[str, Part] = {
     "fuzz": Part(
         "ten thousand requests that nobody means, and every field with another project's rows: no error, none slow",
         45,
-        ("tests/webapp/test_permissions.py", "tests/webapp/api"),
+        ("tests/webapp/test_permissions.py", "tests/webapp/test_fuzz.py", "tests/webapp/api"),
         processes=2,
     ),
     "machine": Part(

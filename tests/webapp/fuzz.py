@@ -1,6 +1,6 @@
 """Requests that nobody means: whatever a path, a query, a form, a header or a file holds, an answer comes, and no error.
 
-`test_permissions.py` sends a sample of them, `make prove PART=fuzz` ten thousand as a person of every kind.
+`test_fuzz.py` sends a sample of them, `make prove PART=fuzz` ten thousand as a person of every kind.
 """
 
 import random
