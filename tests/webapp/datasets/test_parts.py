@@ -137,7 +137,13 @@ def test_all_of_it_is_there_at_once(project):
     assert not ComingTasks.objects.exists()
 
 
-def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project):
+@pytest.fixture(params=[steps.DENSE, 0])
+def dense(request, monkeypatch):
+    """Whether what stands together is looked through together, or each by its name."""
+    monkeypatch.setattr(steps, "DENSE", request.param)
+
+
+def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project, dense):
     intake = begin_intake(project)
     list(store_parts(intake, held(rows_of(3)), Plan(Become.TASKS)))
     complete_intake(intake)
@@ -147,7 +153,7 @@ def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project):
     assert seen(project)["Task"] == 3
 
 
-def test_no_task_is_made_about_an_answer_that_is_gone(project):
+def test_no_task_is_made_about_an_answer_that_is_gone(project, dense):
     intake = begin_intake(project)
     list(store_parts(intake, held(rows_of(3)), Plan(Become.TASKS)))
     complete_intake(intake)
