@@ -194,7 +194,8 @@ def judgements(part: Portion) -> int:
 
 def _prompts(intake: Intake, part: Portion, drafts: Drafts, added: Added) -> dict[str, PromptRow]:
     """Add the prompts that are new; the row of each key of the part."""
-    project = Project.objects.select_for_update().get(pk=intake.project_id)  # one bulk at a time
+    locked = Project.objects.select_for_update(no_key=True)  # one bulk at a time; others may label
+    project = locked.get(pk=intake.project_id)
     aliases = dict(_stored_trimmed(project, part))
     keys = [aliases.get(key, key) for key in part]
     rows: dict[str, PromptRow] = {}
@@ -381,7 +382,9 @@ def _tasks(
     asks: list[Ask] = []
     alike = alone = tested = 0
     for key, row in prompts.items():
-        about, same, size = drafts[key].asked, drafts[key].alike, len(answers[key])
+        draft = drafts[key]
+        about: Sequence[Sequence[StoredAnswer]] = draft.asked
+        same, size = draft.alike, len(draft.answers)
         if row.here:
             about, same, size = _asked_of(kind, answers[key].values(), plan.pairs)
         alike += same

@@ -45,7 +45,7 @@ from webapp.labeling.services import submit_label
 from webapp.launch.needs import stock_of
 from webapp.machine import uploads
 from webapp.projects.models import Prompt
-from webapp.projects.services import add_prompt, add_prompts
+from webapp.projects.services import add_prompt, add_prompts, insert_prompts
 from webapp.queue.leases import LostLease
 from webapp.site.clock import after
 
@@ -427,6 +427,31 @@ def test_people_label_between_two_parts(project):
     assert len(done) == 1
     next(going)
     assert (Prompt.every.filter(intake__isnull=False).count(), Label.objects.count()) == (2, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_on_postgresql_who_labels_while_a_part_is_being_stored(project, monkeypatch):
+    if connection.vendor == "sqlite":
+        return  # it has one writer at a time
+    some_tasks(project)
+    card = queue.claim(project, a_user(project, Role.ANNOTATOR))
+    done = []
+
+    def label():
+        connection.ensure_connection()
+        connection.connection.execute("SET lock_timeout = '1s'")
+        done.append(submit_label(card, client_id=uuid4(), answer={"choice": 1}))
+        connection.close()
+
+    def store(*args, **options):
+        labels = Thread(target=label)
+        labels.start()
+        labels.join()
+        return insert_prompts(*args, **options)
+
+    monkeypatch.setattr("webapp.datasets.intake.insert_prompts", store)
+    next(store_parts(begin_intake(project), held(rows_of(3)), Plan(Become.TASKS)))
+    assert len(done) == 1
 
 
 @pytest.mark.django_db(transaction=True)

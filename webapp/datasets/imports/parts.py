@@ -163,7 +163,7 @@ def end_intake(intake: Intake) -> None:
 
 
 def _turns(
-    intake: Intake, steps: Sequence[Act], before: Callable[[int], object] = bool
+    intake: Intake, steps: Sequence[Act], before: Callable[[int], object] | None = None
 ) -> Iterator[int]:
     """Take these steps in short transactions; after each but the last one how many rows it was until now.
 
@@ -171,7 +171,8 @@ def _turns(
     """
     batches, done, step = Batches(FIRST), 0, 0
     while step < len(steps):
-        before(batches.size)
+        if before is not None:
+            before(batches.size)
         acted, over = _acted(batches, intake, steps[step:])
         if (step := step + over) < len(steps):
             yield (done := done + acted)

@@ -108,8 +108,8 @@ class ScratchDict(MutableMapping[str, V]):
         if (row := self._looked_up(key)) is None:
             return None
         self._make_room()
-        number, *kept = row
-        known = self.recent[key] = number, self._read(*kept)
+        number, texts, rest = row
+        known = self.recent[key] = number, self._read(texts, rest)
         return known
 
     def _looked_up(self, key: str) -> tuple[int, bytes | None, str] | None:
