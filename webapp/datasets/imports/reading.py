@@ -161,7 +161,7 @@ def _unpacked(kept: Packed) -> PromptFound:
     texts, (turns, answers, pairs, labels, split, columns) = kept
     left = iter(texts)
     messages = [
-        Message(role=turn, content=next(left)) if isinstance(turn, str) else Message(**turn)
+        Message(**turn) if isinstance(turn, dict) else Message(role=turn, content=next(left))
         for turn in turns
     ]
     named = {(key := next(left)): ImportedAnswer(key, next(left), *one) for one in answers}
