@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import DateTimeField, Field, JSONField, Model
+from django.db.models import CharField, DateTimeField, Field, JSONField, Model, TextField
 from django.db.models.expressions import DatabaseDefault
 
 NONE: Mapping[Any, object] = {}
-AT_ONCE = 500  # rows that are given to COPY together
-TOGETHER = 200  # rows of an INSERT on SQLite: a row takes two thirds of what it takes alone, and no thread waits
+AT_ONCE = 1 << 18  # characters that are given to a driver together, or one row
+TOGETHER = 256  # rows of an INSERT on SQLite: a row takes two thirds of what it takes alone, and no thread waits
+TEXTS = CharField, TextField, JSONField
 EMPTY: Mapping[type, str] = {dict: "{}", list: "[]"}  # as JSON
 Prepare = Callable[[Any], object]
 
@@ -158,30 +159,50 @@ def _write(
                     into.write(lines)
         else:
             places = ", ".join([*"?" * len(fields), *map(_literal, same.values())])
+            statement = f"INSERT INTO {table} ({names}) VALUES"
             rows = list(zip(*columns, strict=True))
-            _insert(cursor, f"INSERT INTO {table} ({names}) VALUES", f"({places})", rows)
+            _insert(cursor.cursor, statement, f"({places})", rows, _together(fields, columns))
 
 
-def _insert(cursor: Any, into: str, places: str, rows: Sequence[tuple[Any, ...]]) -> None:  # noqa: ANN401 - Django's
-    """SQLite's way: as many rows a statement as it has variables for, the last ones one by one."""
-    own: sqlite3.Cursor = cursor.cursor  # Django's would look through each statement for places
-    most = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    together = min(TOGETHER, most // len(rows[0]))
+def _together(fields: Sequence["Field[Any, Any]"], columns: Sequence[Sequence[Any]]) -> int:
+    """How many of these rows an INSERT of SQLite's may have, of its variables and for the longest of their texts.
+
+    A power of two: the driver keeps few statements ready.
+    """
+    variables = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    texts = (
+        column for field, column in zip(fields, columns, strict=True) if isinstance(field, TEXTS)
+    )
+    longest = sum(max(map(len, filter(None, column)), default=0) for column in texts)
+    most = min(TOGETHER, variables // len(fields), AT_ONCE // max(1, longest))
+    return 1 << max(0, most.bit_length() - 1)
+
+
+def _insert(
+    cursor: sqlite3.Cursor, into: str, places: str, rows: Sequence[tuple[Any, ...]], together: int
+) -> None:
+    """Write so many rows a statement, and the last ones one by one; Django would look through each for its places."""
     several = f"{into} {', '.join([places] * together)}"
     whole = len(rows) - len(rows) % together
     with connection.wrap_database_errors:
         for start in range(0, whole, together):
             values = [*chain.from_iterable(rows[start : start + together])]
-            sqlite3.Cursor.execute(own, several, values)
-        sqlite3.Cursor.executemany(own, f"{into} {places}", rows[whole:])
+            sqlite3.Cursor.execute(cursor, several, values)
+        sqlite3.Cursor.executemany(cursor, f"{into} {places}", rows[whole:])
 
 
 def _lines(columns: Sequence[Sequence[Any]], same: Iterable[object]) -> Iterator[str]:
     """Rows as COPY reads them, some lines at once; what is the same in all is written once."""
     end = "".join(f"\t{_copied(value)}" for value in same) + "\n"
-    for start in range(0, len(columns[0]), AT_ONCE):
-        some = (map(_copied, column[start : start + AT_ONCE]) for column in columns)
-        yield end.join(["\t".join(row) for row in zip(*some, strict=True)]) + end
+    lines, size = list[str](), 0
+    for row in zip(*(map(_copied, column) for column in columns), strict=True):
+        lines.append("\t".join(row))
+        size += len(lines[-1])
+        if size > AT_ONCE:
+            yield end.join(lines) + end
+            lines, size = [], 0
+    if lines:
+        yield end.join(lines) + end
 
 
 def _copied(value: object) -> str:

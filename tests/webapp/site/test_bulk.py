@@ -76,8 +76,12 @@ def test_values_become_rows_with_defaults_and_what_is_the_same_in_all(project):
 HARD = ("a\tb", "c\nd\r\n", "\\N", "\\.", "\\t", "e\\", "'f' %s \"", "ü 漢 🙂", " ", "")
 
 
-@pytest.mark.parametrize("number", [1, bulk.TOGETHER - 1, bulk.TOGETHER, 2 * bulk.AT_ONCE + 3])
-def test_however_many_rows_of_whatever_texts_are_as_they_were_given(project, number):
+@pytest.mark.parametrize("size", [bulk.AT_ONCE, 100])
+@pytest.mark.parametrize("number", [1, bulk.TOGETHER - 1, bulk.TOGETHER, 2 * bulk.TOGETHER + 3])
+def test_however_many_rows_of_whatever_texts_are_as_they_were_given(
+    project, number, size, monkeypatch
+):
+    monkeypatch.setattr(bulk, "AT_ONCE", size)
     rows = [(HARD[place % len(HARD)], f"{place}\t\\", place % 3 or None) for place in range(number)]
     ids = insert_values(
         Completion, ("text", "key", "rank"), rows, prompt_id=a_prompt(project).pk, source="imported"
