@@ -169,12 +169,12 @@ def _together(fields: Sequence["Field[Any, Any]"], columns: Sequence[Sequence[An
 
     A power of two: the driver keeps few statements ready.
     """
-    variables = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    variables: int = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
     texts = (
         column for field, column in zip(fields, columns, strict=True) if isinstance(field, TEXTS)
     )
     longest = sum(max(map(len, filter(None, column)), default=0) for column in texts)
-    most = min(TOGETHER, variables // len(fields), AT_ONCE // max(1, longest))
+    most: int = min(TOGETHER, variables // len(fields), AT_ONCE // max(1, longest))
     return 1 << max(0, most.bit_length() - 1)
 
 
