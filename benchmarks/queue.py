@@ -40,7 +40,7 @@ from webapp.demo.annotators import JSON, Login, answers_to, sign_in
 from webapp.labeling.composition import CONVERSE
 from webapp.labeling.exchanges import Exchange
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.models import Assignment, Completion, Cursor, Label, Task
 from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project
 from webapp.site.bulk import insert_rows
@@ -201,6 +201,16 @@ def label_before(people: list[User], number: int) -> None:
             given |= {"assignment_id": "held.id", "client_id": uuid, "answer": "'{}'"}
             _insert(Label, given | {"verdict": "'0>1'", "counted": "true"}, LABELLED, [person.pk])
         cursor.execute(COUNTED, [len(people), len(people), number])
+        _lead_past(people, number)
+
+
+def _lead_past(people: list[User], number: int) -> None:
+    """Let the queue have led them so far, as each label would have; else a first claim walks over all that they labelled."""
+    in_order = Task.every.order_by("priority", "key").values("project_id", "priority", "key")
+    place = in_order[number - 1]
+    Cursor.objects.bulk_create(
+        Cursor(annotator=person, seen=timezone.now(), **place) for person in people
+    )
 
 
 def _insert(

@@ -6,7 +6,7 @@ from benchmarks.queue import PAIRS, label_before, size_of, some_tasks
 from tests.factories import a_user
 from webapp.accounts.roles import Role
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.models import Label, Task
+from webapp.labeling.models import Cursor, Label, Task
 from webapp.labeling.queue import claim
 
 TASKS, OWN = PAIRS + 2, 9
@@ -20,6 +20,8 @@ def test_who_has_labelled_what_comes_first_is_asked_what_is_left(kind, project, 
     order = list(Task.objects.order_by("priority", "key"))
     assert [task.done for task in order] == [2] * OWN + [0] * (TASKS - OWN)
     assert Label.objects.count() == 2 * OWN
+    places = {(one.priority, one.key) for one in Cursor.objects.filter(annotator__in=people)}
+    assert places == {(order[OWN - 1].priority, order[OWN - 1].key)}  # nothing is walked over
     held = claim(project, people[0])
     assert (held.task, len(held.shown)) == (order[OWN], size_of(kind))
     assert claim(project, a_user(project, Role.ANNOTATOR)).task == order[0]

@@ -49,34 +49,37 @@ FORMATS: Mapping[str, Format] = {  # recognised in this order
 
 def format_of(row: object) -> str:
     """The first format that knows such a row; nothing where none does."""
-    possible = _possible(tuple(row)) if isinstance(row, dict) else FORMATS
-    return next((name for name in possible if FORMATS[name].fits(row)), "")
+    possible = _possible(tuple(row)) if isinstance(row, dict) else FORMATS.items()
+    for name, known in possible:
+        if known.fits(row):
+            return name
+    return ""
 
 
 @lru_cache(maxsize=HEADERS)
-def _possible(names: tuple[object, ...]) -> Collection[str]:
+def _possible(names: tuple[object, ...]) -> Collection[tuple[str, Format]]:
     """The formats that rows of these columns may be in."""
     there = frozenset(names)
-    return tuple(name for name, known in FORMATS.items() if known.may(there))
+    return tuple((name, known) for name, known in FORMATS.items() if known.may(there))
 
 
 def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, Found]:
     """What one row becomes, and the format it was read in; raises BadRow. Adds to what was `found`."""
     written = _names_in_file(row)
-    small = _renamed(row, written)
+    small = _renamed(row, written) if written else row
     name = format_of(small) if format == GUESS else format
     if not name:
         raise BadRow(_unknown(row))
     found, known = found or Found(), FORMATS[name]
     fits = format == GUESS or known.fits(small)
     used = set(known.read(small if fits else row, found))  # names as they are, if refused
-    if isinstance(small, dict) and small.keys() - used:
+    if isinstance(small, dict) and not small.keys() <= used:
         add_beside(small, used, found)
         rest = {key for key in small.keys() - used if small[key] is not None}
         found.unused.update(str(written.get(key, key)) for key in rest)
         _count_missing(small, small.keys() - used - rest, found)
     for counted in (found.left_out, found.notes):
-        for what in [what for what, number in counted.items() if number <= 0]:
+        for what in [what for what, number in counted.items() if number <= 0] if counted else ():
             del counted[what]
     return name, found
 

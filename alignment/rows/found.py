@@ -19,7 +19,7 @@ class BadRow(ValueError):
     """A row, or a part of one, that cannot be imported; the message says why, without its place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ImportedAnswer:
     """An answer under a key that names it for ever; rank 0 is the best of its ranking."""
 
@@ -30,7 +30,7 @@ class ImportedAnswer:
     about: Columns = field(default_factory=dict, compare=False)  # who wrote it, what it scored
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ImportedPair:
     """One answer was preferred to another, by their keys; nobody knows which stood left."""
 
@@ -108,7 +108,7 @@ class Noted(NamedTuple):
 NOTHING = Noted()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ImportedLabel:
     """What somebody said of answers, by their keys in the order in which they were seen."""
 
@@ -118,7 +118,7 @@ class ImportedLabel:
     noted: Noted = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ImportedPrompt:
     """A prompt of a file with the answers that came along, and what was said of them."""
 

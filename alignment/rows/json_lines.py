@@ -35,7 +35,7 @@ def lines_of(file: BinaryIO) -> Iterator[Line]:
         rest = content
         while not rest.endswith(b"\n") and (rest := file.readline(LONGEST_LINE)):
             continue
-        if content.strip():
+        if not content.isspace():
             yield Line(number, content.removeprefix(BOM) if number == 1 else content)
 
 
@@ -55,7 +55,7 @@ def value_of(content: bytes, decoder: "Decoder | None" = None) -> Any:  # noqa: 
 
 
 def _value(content: bytes, decoder: "Decoder") -> Any:  # noqa: ANN401
-    if len(content.rstrip(b"\r\n")) > LONGEST_LINE:
+    if len(content) > LONGEST_LINE and len(content.rstrip(b"\r\n")) > LONGEST_LINE:
         raise BadRow(_("longer than {longest_line:,} bytes").format(longest_line=LONGEST_LINE))
     try:
         text = content.decode().strip()

@@ -28,6 +28,7 @@ from alignment.rows.texts import (
     answered_of,
     answered_transcript,
     asked,
+    asked_alone,
     message_by,
     plain,
     same,
@@ -35,6 +36,7 @@ from alignment.rows.texts import (
 from alignment.seam.words import _
 
 SIDES = ("chosen", "rejected")
+ALONE = {"prompt", *SIDES}
 NAMED = (SIDES, ("chosen_response", "rejected_response"))
 COMMON = "prompts are what “chosen” and “rejected” both begin with"
 SAME = "pairs of two equal answers, which say nothing"
@@ -55,9 +57,9 @@ def fits(row: object) -> bool:
 def sides_of(row: object) -> tuple[str, ...]:
     """The columns of the better and the worse answer; nothing where a row has none."""
     there = row if isinstance(row, dict) else {}
-    for better, worse in NAMED:
-        if there.get(better) is not None and there.get(worse) is not None:
-            return better, worse
+    for names in NAMED:
+        if there.get(names[0]) is not None and there.get(names[1]) is not None:
+            return names
     return ()
 
 
@@ -70,28 +72,44 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
             )
         )
     found.blank = True
-    if _stands_apart(row, names):
+    if row.keys() == ALONE and _name_nobody(row):
+        turns, texts, used = *_alone(row, found), {"prompt"}
+    elif _stands_apart(row, names):
         turns, used = prompts.turns_of(row, found)
         turns, texts = _answers_to(turns, row, names, found)
         turns = prompts.with_tools(row, turns, used)
     else:  # “messages” repeats the chosen side
         turns, texts, used = *_apart([row[name] for name in names], found), set()
         turns = prompts.with_beginning(row, turns, used)
-    said_beside = row.keys() - used - {*names}
-    both = tuple(
-        ImportedAnswer(
-            content_key(text),
-            text,
-            about=_beside(row, name, used, found) if said_beside else {},
-        )
-        for name, text in zip(SIDES, texts, strict=True)
+    used.update(names)
+    more = not row.keys() <= used
+    abouts = [_beside(row, name, used, found) if more else {} for name in SIDES]
+    chosen, rejected = (
+        ImportedAnswer(content_key(text), text, about=about)
+        for text, about in zip(texts, abouts, strict=True)
     )
-    pairs: tuple[ImportedPair, ...] = (ImportedPair(both[0].key, both[1].key),)
-    if both[0].key == both[1].key:
+    if chosen.key == rejected.key:
         found.left_out[SAME] += 1
-        both, pairs = both[:1], ()
-    found.prompts.append(ImportedPrompt(asked(turns), both, pairs))
-    return used | set(names)
+        found.prompts.append(ImportedPrompt(asked(turns), (chosen,)))
+    else:
+        pair = ImportedPair(chosen.key, rejected.key)
+        found.prompts.append(ImportedPrompt(asked(turns), (chosen, rejected), (pair,)))
+    return used
+
+
+def _name_nobody(row: Columns) -> bool:
+    """Whether a row holds texts alone in which nobody is named who speaks."""
+    prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]
+    texts = isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str)
+    return texts and USER not in prompt and USER not in chosen and USER not in rejected
+
+
+def _alone(row: Columns, found: Found) -> tuple[Turns, list[str]]:
+    """What most rows are, read in half the time: there is nothing to look for."""
+    turns = asked_alone(plain(row["prompt"], "a message", found))
+    texts = [plain(row[name], name, found, blank=True) for name in SIDES]
+    _note_repeated(turns, texts, found)
+    return turns, texts
 
 
 def _stands_apart(row: Columns, names: Sequence[str]) -> bool:
@@ -106,15 +124,20 @@ def _answers_to(
     turns: Turns, row: Columns, names: Sequence[str], found: Found
 ) -> tuple[Turns, list[str]]:
     """The two answers to a prompt that stands apart; whole conversations may say more of it."""
-    before, other = (_before(row[name], name) for name in names)
+    before, other = _before(row[names[0]], names[0]), _before(row[names[1]], names[1])
     size = len(turns)
     whole = before and before == other
     if whole and (same(turns, before[-size:]) or same(turns, before[:size])):
         turns = before
     texts = [answers.said_in(row[name], turns, name, found) for name in names]
-    if turns and all(map(str.startswith, texts, (turns[-1].content,) * len(texts))):
-        found.notes[REPEATED] += 1
+    _note_repeated(turns, texts, found)
     return turns, texts
+
+
+def _note_repeated(turns: Turns, texts: Sequence[str], found: Found) -> None:
+    begun = turns[-1].content if turns else ""
+    if turns and texts[0].startswith(begun) and texts[1].startswith(begun):
+        found.notes[REPEATED] += 1
 
 
 def _before(side: object, name: str) -> Turns:

@@ -103,6 +103,8 @@ def with_tools(row: Columns, turns: Turns, used: set[str]) -> Turns:
 
 def _with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
     """The turns after what a column of the system's says, where they have no such turn themselves."""
+    if row.keys().isdisjoint(SYSTEM):
+        return turns
     name = next((name for name in SYSTEM if isinstance(row.get(name), str)), None)
     if name is None or any(turn.role == "system" for turn in turns):
         return turns

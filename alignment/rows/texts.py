@@ -191,7 +191,7 @@ def asked(turns: Sequence[Message]) -> Turns:
     """The turns, if they end with the user's or with what a tool answered."""
     if not turns or turns[-1].role not in ENDS:
         raise BadRow(_("the last message is not the user's"))
-    if any(turn.tools for turn in turns[1:]):
+    if len(turns) > 1 and any(turn.tools for turn in turns[1:]):
         raise BadRow(_("tools are described later than in the first message"))
     return tuple(turns)
 

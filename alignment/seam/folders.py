@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,18 +30,22 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def committed(target: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `target` at once, complete and synced, when the block ends well."""
+def committed(target: Path, *, synced: bool = True) -> Iterator[Path]:
+    """A folder to fill; it becomes `target` at once, complete and synced, when the block ends well.
+
+    One that is read at once and then removed need not be `synced`: no power cut matters to it.
+    """
     aside = target.with_name(f".tmp-{target.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
         yield aside
-        _seal(aside)
+        _seal(aside, _sync if synced else _leave)
         if target.exists():
             discard(target)
         aside.rename(target)
-        _sync(target.parent)
+        if synced:
+            _sync(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -88,25 +92,29 @@ def verify(folder: Path) -> str:
     return identity
 
 
-def _seal(folder: Path) -> None:
+def _seal(folder: Path, sync: Callable[[Path], object]) -> None:
     rows = []
     names = _files(folder)
     for name in through(names, len(names)):
         path = folder / name
-        _sync(path)
+        sync(path)
         rows.append({"path": name, "size": path.stat().st_size, "sha256": file_sha256(path)})
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"files": rows}, indent=1))
-    _sync(manifest)
+    sync(manifest)
     for inner in (path for path in folder.rglob("*") if path.is_dir()):
-        _sync(inner)
-    _sync(folder)
+        sync(inner)
+    sync(folder)
 
 
 def _files(folder: Path) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
     own = folder / MANIFEST
     return sorted(str(p.relative_to(folder).as_posix()) for p in paths if p != own)
+
+
+def _leave(_path: Path) -> None:
+    """To the system, which writes it when it likes."""
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from alignment.rows.found import (
     Demonstrated,
@@ -21,13 +20,12 @@ from alignment.rows.found import (
     ImportedPair,
     content_key,
 )
-from alignment.seam.records import Message, opening_key, prompt_key, split_of_prompt
+from alignment.seam.records import Message, opening_key, prompt_key
 from webapp.datasets import standins
-from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.reading import PromptFound, Reading
+from webapp.datasets.imports.reading import PromptFound
 from webapp.datasets.models import ComingRank, ComingTasks, Intake, Preference
 from webapp.labeling.bands import Band, priority_in
-from webapp.labeling.kinds import TASK_KINDS, kind_named, kind_of_label
+from webapp.labeling.kinds import kind_named, kind_of_label
 from webapp.labeling.kinds.descriptor import HasText, TaskKind
 from webapp.labeling.models import Completion
 from webapp.labeling.services import Ask, place_asks
@@ -39,7 +37,6 @@ T = TypeVar("T")
 W = TypeVar("W", bound=HasText)
 BATCH = 500  # rows per INSERT, and keys per query
 CONTENT = "sha256:"  # names of answers that have none of their own begin with it
-MOST_TASKS = 500_000
 PAIRS = 6  # of one prompt: all pairs of four answers
 TWO = range(2, 3)  # answers of a task: then it is asked how many pairs
 FIRST_KIND = "compare"  # of the tasks of imports from before there was a choice
@@ -105,7 +102,6 @@ class Added:
 
 BROUGHT = ("prompts", "completions", "tasks", "preferences", "labels")
 Portion = Mapping[str, PromptFound]  # some prompts of a file, by their keys
-Drafts = Mapping[str, PromptDraft]  # the rows that they become where they are new
 
 
 class PromptRow(NamedTuple):
@@ -120,23 +116,50 @@ class PromptRow(NamedTuple):
 class AnswerRow:
     """An answer of a file as it is stored, without all that a model of Django's brings."""
 
-    prompt_id: int
     text: str
     key: str
     rank: int | None
-    sampling: dict[str, Any]
+    sampling: Mapping[str, Any]
+    prompt_id: int = 0
     pk: int = 0
     source: str = Completion.Source.IMPORTED
     model_id: int | None = None
 
 
 StoredAnswer = Completion | AnswerRow
-Answers = dict[str, dict[str, StoredAnswer]]  # by the key of the prompt, then of the answer
+Answers = dict[str, Mapping[str, StoredAnswer]]  # by the key of the prompt, then of the answer
 
 
-def draft_part(part: Portion) -> Drafts:
-    """What of `take_part` can be done before its transaction."""
-    return {key: draft_prompt(key, found.messages) for key, found in part.items()}
+class Drafted(NamedTuple):
+    """What a prompt of a file becomes where it is new: its row, those of its answers, and what tasks ask about these."""
+
+    found: PromptFound
+    prompt: PromptDraft
+    answers: dict[str, AnswerRow]
+    asked: Sequence[Sequence[AnswerRow]]
+    alike: int  # answers that nobody could tell from another one
+
+
+Drafts = Mapping[str, Drafted]  # by the keys of prompts
+
+
+def draft_part(part: Portion, plan: Plan) -> Drafts:
+    """What of `take_part` can be done before its transaction, in which others wait."""
+    kind = kind_named(plan.kind) if plan.become == Become.TASKS else None
+    stored = plan.become not in (Become.PROMPTS, Become.DEMONSTRATIONS)
+    ranked = plan.become == Become.PREFERENCES
+    drafts = {}
+    for key, found in part.items():
+        answers = _drafted(found, ranked=ranked) if stored else {}
+        rows = distinct(answers.values()) if kind else []
+        asked = items_asked(kind, rows, plan.pairs) if kind else []
+        prompt = draft_prompt(key, found.messages)
+        drafts[key] = Drafted(found, prompt, answers, asked, len(answers) - len(rows))
+    return drafts
+
+
+def _drafted(found: PromptFound, *, ranked: bool) -> dict[str, AnswerRow]:
+    return {key: _answer_row(answer, ranked=ranked) for key, answer in found.answers.items()}
 
 
 def take_part(intake: Intake, part: Portion, drafts: Drafts, plan: Plan) -> Added:
@@ -149,13 +172,13 @@ def take_part(intake: Intake, part: Portion, drafts: Drafts, plan: Plan) -> Adde
         answers: Answers = {}
     else:
         judged = plan.become == Become.PREFERENCES
-        answers = _answers(intake, prompts, part, added, ranked=judged)
+        answers = _answers(intake, prompts, drafts, added, ranked=judged)
     if plan.become == Become.PROMPTS:
         added.left_out[ANSWERS] += sum(len(found.answers) for found in part.values())
     elif plan.become == Become.DEMONSTRATIONS:
         _demonstrations(intake, ids, part, added)
     elif plan.become == Become.TASKS:
-        _tasks(intake, prompts, part, answers, plan, added)
+        _tasks(intake, prompts, drafts, answers, plan, added)
     elif plan.become == Become.PREFERENCES:
         added.preferences += _preferences(intake, part, answers)
         _labels(intake, ids, part, answers, added)
@@ -171,7 +194,8 @@ def judgements(part: Portion) -> int:
 
 def _prompts(intake: Intake, part: Portion, drafts: Drafts, added: Added) -> dict[str, PromptRow]:
     """Add the prompts that are new; the row of each key of the part."""
-    project = Project.objects.select_for_update().get(pk=intake.project_id)  # one bulk at a time
+    locked = Project.objects.select_for_update(no_key=True)  # one bulk at a time; others may label
+    project = locked.get(pk=intake.project_id)
     aliases = dict(_stored_trimmed(project, part))
     keys = [aliases.get(key, key) for key in part]
     rows: dict[str, PromptRow] = {}
@@ -180,9 +204,9 @@ def _prompts(intake: Intake, part: Portion, drafts: Drafts, added: Added) -> dic
         rows.update((key, PromptRow(pk, here=True)) for key, pk in there)
     new = [key for key, row in zip(part, keys, strict=True) if row not in rows]
     splits = _splits(project, {key: part[key] for key in new})
-    coming = [
-        drafts[key]._replace(split=splits[key]) if key in splits else drafts[key] for key in new
-    ]
+    coming = [drafts[key].prompt for key in new]
+    if splits:
+        coming = [one._replace(split=splits.get(one.key, one.split)) for one in coming]
     ids = insert_prompts(project, coming, intake=intake.pk)
     for pk, one in zip(ids, coming, strict=True):
         rows[one.key] = PromptRow(pk, here=False, split=one.split)
@@ -234,23 +258,27 @@ def _trimmed_key(messages: Sequence[Message]) -> str:
 
 
 def _answers(
-    intake: Intake, prompts: Mapping[str, PromptRow], part: Portion, added: Added, *, ranked: bool
+    intake: Intake, prompts: Mapping[str, PromptRow], drafts: Drafts, added: Added, *, ranked: bool
 ) -> Answers:
     """Add the answers that are new; the row of each answer of the part."""
     there = _KnownAnswers(row.pk for row in prompts.values() if row.here)
     found: Answers = {}
     new: list[StoredAnswer] = []
     ranks: list[StoredAnswer] = []
-    for name, prompt in part.items():
-        row = prompts[name]
-        rows = found[name] = {}
-        for key, answer in prompt.answers.items():
-            known = there.find(row.pk, answer) if row.here else None
+    for name, draft in drafts.items():
+        row, drafted = prompts[name], draft.answers
+        for one in drafted.values():
+            one.prompt_id, one.pk = row.pk, 0
+        if not row.here:
+            found[name] = drafted
+            new += drafted.values()
+            continue
+        found[name] = rows = dict[str, StoredAnswer]()
+        for key, answer in draft.found.answers.items():
+            known = there.find(row.pk, answer)
             if known is None:
-                known = _answer_row(row.pk, answer, ranked=ranked)
+                known = there.named[row.pk, key] = drafted[key]
                 new.append(known)
-                if row.here:
-                    there.named[row.pk, key] = known
             else:
                 ranks += _rank(known, answer, added) if known.pk and ranked else ()
                 added.left_out[OTHER_WORDS] += known.text != answer.text
@@ -323,10 +351,10 @@ class _KnownAnswers:
         return known
 
 
-def _answer_row(prompt_id: int, answer: ImportedAnswer, *, ranked: bool) -> AnswerRow:
-    ranking = {"ranking": answer.ranking} if answer.ranking else {}
-    rank = answer.rank if ranked else None
-    return AnswerRow(prompt_id, answer.text, answer.key, rank, dict(answer.about) | ranking)
+def _answer_row(answer: ImportedAnswer, *, ranked: bool) -> AnswerRow:
+    ranking = answer.ranking
+    sampling = {**answer.about, "ranking": ranking} if ranking else answer.about
+    return AnswerRow(answer.text, answer.key, answer.rank if ranked else None, sampling)
 
 
 def _rank(known: StoredAnswer, answer: ImportedAnswer, added: Added) -> list[StoredAnswer]:
@@ -341,32 +369,10 @@ def _rank(known: StoredAnswer, answer: ImportedAnswer, added: Added) -> list[Sto
     return [known]
 
 
-def check_size(project: Project, reading: Reading, plan: Plan) -> None:
-    """Raise ImportRefusal where a file makes more tasks than there may be at once."""
-    if plan.become != Become.TASKS or _most_tasks(reading, plan) <= MOST_TASKS:
-        return
-    n = tasks_of(project, reading, plan.pairs).get(plan.kind, 0)
-    if n > MOST_TASKS:
-        raise ImportRefusal(
-            _(
-                "That would be {n:,} tasks, and {most_tasks:,} are the most at once: ask for fewer "
-                "pairs of each prompt, or split the file."
-            ).format(n=n, most_tasks=MOST_TASKS)
-        )
-
-
-def _most_tasks(reading: Reading, plan: Plan) -> int:
-    """At least as many as a file makes: nothing is read once more where these are few."""
-    if kind_named(plan.kind).items != TWO:
-        return max(reading.answers, len(reading.prompts))
-    most = plan.pairs or max(reading.answers, 1)
-    return min(most * len(reading.prompts), reading.answers**2)
-
-
 def _tasks(
     intake: Intake,
     prompts: Mapping[str, PromptRow],
-    part: Portion,
+    drafts: Drafts,
     answers: Answers,
     plan: Plan,
     added: Added,
@@ -374,21 +380,37 @@ def _tasks(
     """Keep what a kind of task asks about the part, but nothing about a prompt that is kept for testing."""
     kind, asked = kind_named(plan.kind), _labelled(prompts.values())
     asks: list[Ask] = []
+    alike = alone = tested = 0
     for key, row in prompts.items():
-        there = {one.pk: one for one in answers[key].values()}.values()
-        rows = distinct(there)
-        added.left_out[ALIKE] += len(there) - len(rows)
-        about = items_asked(kind, rows, plan.pairs)
-        added.left_out[ALONE] += len(there) < kind.items[0]
-        if about and row.pk not in asked:
-            added.left_out[TEST] += 1
-        else:
+        draft = drafts[key]
+        about: Sequence[Sequence[StoredAnswer]] = draft.asked
+        same, size = draft.alike, len(draft.answers)
+        if row.here:
+            about, same, size = _asked_of(kind, answers[key].values(), plan.pairs)
+        alike += same
+        alone += size < kind.items[0]
+        if not about:
+            continue
+        if row.pk in asked:
             asks += [Ask(row.pk, items, fresh=not row.here) for items in about]
+        else:
+            tested += 1
     if placed := place_asks(plan.kind, asks):
         when = {"need": plan.need, "priority": priority_in(Band(plan.band))}
-        ComingTasks.objects.create(intake=intake, kind=plan.kind, placed=placed, **when)
+        kept = list(placed.values())
+        ComingTasks.objects.create(intake=intake, kind=plan.kind, placed=kept, **when)
     added.tasks = len(placed)
-    added.left_out[ASKED] += len(asks) - added.tasks
+    known = len(asks) - added.tasks
+    added.left_out.update({ALIKE: alike, ALONE: alone, TEST: tested, ASKED: known})
+
+
+def _asked_of(
+    kind: TaskKind, answers: Iterable[StoredAnswer], pairs: int
+) -> tuple[Sequence[Sequence[StoredAnswer]], int, int]:
+    """What a kind of task asks about answers to a prompt; how many look like another one, and how many they are."""
+    there = {one.pk: one for one in answers}.values()
+    rows = distinct(there)
+    return items_asked(kind, rows, pairs), len(there) - len(rows), len(there)
 
 
 def _labelled(prompts: Collection[PromptRow]) -> set[int]:
@@ -515,50 +537,3 @@ def _labels(
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(rows), BATCH):
         yield rows[start : start + BATCH]
-
-
-def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, Any]:
-    """What taking a file in would bring, in numbers."""
-    there = dict(project.prompts.values_list("key", "split"))
-    found = reading.prompts
-    counts = Counter(
-        prompts=len(found),
-        new=sum(key not in there for key in found),
-        answers=sum(len(one.answers) for one in found.values()),
-        preferences=sum(one.ranked() + len(one.pairs) for one in found.values()),
-        labels=sum(len(one.labels) for one in found.values()),
-        annotators=len({label.annotator for one in found.values() for label in one.labels}),
-    )
-    counts["alone"] = sum(len(one.answers) < 2 for one in found.values())
-    sizes = {key: len(distinct(one.answers.values())) for key, one in found.items()}
-    for key, size in ((key, size) for key, size in sizes.items() if size > 1):
-        kept = _is_test(there, key, found[key])
-        counts["tested"] += kept
-        counts["compared"] += not kept
-        counts["some_pairs"] += 0 if kept else how_many_pairs(size, pairs)
-        counts["all_pairs"] += 0 if kept else how_many_pairs(size, 0)
-    names = ("tested", "compared", "some_pairs", "all_pairs")
-    numbers = dict(counts) | {name: counts[name] for name in names}
-    return numbers | {"tasks": _tasks_made(there, reading, pairs)}
-
-
-def _is_test(there: Mapping[str, str], key: str, found: PromptFound) -> bool:
-    return (there.get(key) or found.split or split_of_prompt(found.messages)) == Split.TEST
-
-
-def tasks_of(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, int]:
-    """How many tasks of each kind a file would make, as far as it makes any."""
-    return _tasks_made(dict(project.prompts.values_list("key", "split")), reading, pairs)
-
-
-def _tasks_made(there: Mapping[str, str], reading: Reading, pairs: int) -> dict[str, int]:
-    """The same, where these prompts are there in their splits."""
-    made: Counter[str] = Counter()
-    for key, found in reading.prompts.items():
-        if _is_test(there, key, found):
-            continue
-        rows = distinct(found.answers.values())
-        for name, kind in TASK_KINDS.items():
-            two = kind.items == TWO
-            made[name] += how_many_pairs(len(rows), pairs) if two else len(list(kind.ask(rows)))
-    return dict(+made)

@@ -6,7 +6,7 @@ A snapshot keeps what people said, each answer as its kind of task wrote it; wha
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -35,6 +35,7 @@ from alignment.seam.records import (
 from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import Asked, Record
+from webapp.site.threads import ahead
 
 Row = dict[str, Any]
 LABELS = "labels.parquet"
@@ -185,7 +186,8 @@ def record_batches(folder: Path, names: Sequence[str] = TOLD) -> Iterator[pa.Rec
     """The rows of a snapshot's folder, many at once, with columns of these names as they are written today."""
     with pq.ParquetFile(folder / LABELS) as file:
         if {*names} <= {*file.schema_arrow.names}:
-            yield from _ahead(file.iter_batches(batch_size=_rows_at_once(file), columns=names))
+            with closing(ahead(file.iter_batches(_rows_at_once(file), columns=names))) as batches:
+                yield from batches
             return
     rows = read(folder, names=(*SPOKEN, *names))
     schema = pa.schema([SCHEMA.field(name) for name in names])
@@ -197,15 +199,6 @@ def _told(row: Row) -> Row:
     """A row of before with the columns that tell what it says."""
     entry = Entry(row)
     return row | {"pairs": sum(1 for _ in entry.pairs), "says": entry.says}
-
-
-def _ahead(read: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same, each read while the one before is used."""
-    with ThreadPoolExecutor(1) as aside:
-        coming = aside.submit(next, read, None)
-        while (batch := coming.result()) is not None:
-            coming = aside.submit(next, read, None)
-            yield batch
 
 
 def _rows_at_once(file: pq.ParquetFile) -> int:

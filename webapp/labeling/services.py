@@ -188,26 +188,35 @@ class PlacedAsk(NamedTuple):
     items: Sequence[int]
 
 
-def place_asks(kind: str, asks: Iterable[Ask]) -> list[PlacedAsk]:
-    """Those that no task asks yet, but none of equal texts."""
+def place_asks(kind: str, asks: Iterable[Ask]) -> dict[str, PlacedAsk]:
+    """Those that no task asks yet, but none of equal texts, by what their tasks are called."""
     named = {ask.identity(kind): ask for ask in asks}
     _check_sizes(kind, named.values())
     known = known_tasks([name for name, ask in named.items() if not ask.fresh])
-    new = [ask for name, ask in named.items() if name not in known and not ask.alike]
-    placed = [ask.placed for ask in new]
-    return [
-        PlacedAsk(ask.prompt_id, flip, [one.pk for one in items])
-        for ask, flip, items in zip(new, sides.flips(placed), placed, strict=True)
-    ]
+    new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
+    placed = [ask.placed for ask in new.values()]
+    return {
+        name: PlacedAsk(ask.prompt_id, flip, [one.pk for one in items])
+        for (name, ask), flip, items in zip(new.items(), sides.flips(placed), placed, strict=True)
+    }
 
 
 def insert_tasks(
-    project: Project, kind: str, placed: Sequence[PlacedAsk], *, need: int, priority: int = USUAL
+    project: Project,
+    kind: str,
+    placed: Mapping[str, PlacedAsk],
+    *,
+    need: int,
+    priority: int = USUAL,
 ) -> Sequence[int]:
-    """Write new tasks; their ids. Who is led past them does not find them before `cursors.lead_to` or `lead_anew`."""
+    """Write new tasks by what they are called (`identity_of`); their ids.
+
+    Who is led past them does not find them before `cursors.lead_to` or `lead_anew`.
+    """
+    keys = _random_keys(len(placed))
     rows = [
-        (one.prompt_id, len(one.items), identity_of(kind, one.prompt_id, one.items), one.flip, key)
-        for one, key in zip(placed, _random_keys(len(placed)), strict=True)
+        (one.prompt_id, len(one.items), name, one.flip, key)
+        for (name, one), key in zip(placed.items(), keys, strict=True)
     ]
     tasks = insert_values(
         Task,
@@ -220,7 +229,7 @@ def insert_tasks(
     )
     items = [
         (task, place, item)
-        for task, one in zip(tasks, placed, strict=True)
+        for task, one in zip(tasks, placed.values(), strict=True)
         for place, item in enumerate(one.items)
     ]
     insert_values(TaskItem, ("task_id", "place", "completion_id"), items)

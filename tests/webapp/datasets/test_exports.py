@@ -13,7 +13,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from alignment.seam.folders import verify
+from alignment.seam.folders import committed, verify
 from alignment.seam.records import Message, prompt_key, split_of
 from tests.cases import cases
 from tests.factories import (
@@ -211,6 +211,16 @@ def test_the_manifest_has_the_hash_of_every_file(folder):
     verify(folder)
     listed = json.loads((folder / "MANIFEST.json").read_text())["files"]
     assert {row["path"] for row in listed} >= {"README.md", "preference/train.parquet"}
+
+
+def test_an_export_waits_for_no_disk_before_it_is_zipped(snapshot, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr("alignment.seam.folders.os.fsync", waited.append)
+    with committed(tmp_path / "kept"):
+        assert not waited
+    assert (bool(waited), waited.clear()) == (True, None)
+    verify(written(snapshot, tmp_path / "out"))
+    assert not waited
 
 
 def opened(folder, aside, *config):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from alignment.rows.prompts import JOINED
 from alignment.rows.texts import AS_TURNS
 from alignment.seam.records import Message, prompt_key
 from tests.webapp.datasets.drawn import drawn, look_at_each
-from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, OTHERS, SAID_AGAIN, read_rows
+from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, FEW, OTHERS, SAID_AGAIN, read_rows
 
 
 def read(*rows, format=GUESS):
@@ -50,6 +51,49 @@ def abouts(prompt):
 def preferred(prompt):
     """The pairs of texts, the better one first."""
     return [(prompt.answers[p.better].text, prompt.answers[p.worse].text) for p in prompt.pairs]
+
+
+ALONE = [  # what may be strange about three texts
+    ("Why?", "Because.", "No."),
+    ("Why?", "same", "same"),
+    ("Why?", "", " "),
+    ("Why?", "Why? Because.", "Why? No."),
+    (" Why?\r\n", " a ", "\ta"),
+    ("", "a", "b"),
+    ("Why?", "a\0", "b"),
+    ("Why?", "a", "\ud800"),
+    ("Why?", "a", None),
+    ("Why?", 5, "b"),
+    (["Why?"], "a", "b"),
+    ("\n\nHuman: Why?\n\nAssistant:", "a", "b"),
+    ("Why?", "\n\nHuman: Why?\n\nAssistant: a", "b"),
+]
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+@pytest.mark.parametrize("told", ALONE)
+def test_three_texts_alone_are_what_they_are_beside_other_columns(told, trimmed, monkeypatch):
+    """Nothing is looked for in most of them; of others the same comes as if something were."""
+
+    def come_of():
+        found = Found(trimmed=trimmed)
+        with suppress(BadRow):
+            return row_of(
+                dict(zip(("prompt", "chosen", "rejected"), told, strict=True)), GUESS, found
+            )
+        return None
+
+    quick = come_of()
+    monkeypatch.setattr("alignment.rows.preferences._name_nobody", lambda _row: False)
+    assert come_of() == quick
+
+
+def test_however_many_pairs_a_prompt_has_those_that_come_again_are_told():
+    rows = [{"prompt": "Why?", "chosen": str(n), "rejected": str(n + 1)} for n in range(3 * FEW)]
+    prompt = the_prompt(read(*rows))
+    assert len(prompt.pairs) == 3 * FEW
+    assert read(*rows).notes == {}
+    assert read(*rows, *rows[::5]).notes == {SAID_AGAIN: len(rows[::5])}
 
 
 def test_a_preference_with_its_prompt_apart():

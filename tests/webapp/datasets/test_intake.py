@@ -19,6 +19,7 @@ from tests.toys.tasks.write.kind import KIND as WRITE
 from webapp.accounts.roles import Role
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import SPLIT_TWICE, read_rows
+from webapp.datasets.imports.sizes import outlook
 from webapp.datasets.intake import (
     ALIKE,
     ALONE,
@@ -33,7 +34,6 @@ from webapp.datasets.intake import (
     Become,
     Plan,
     how_many_pairs,
-    outlook,
     some_pairs,
 )
 from webapp.datasets.models import Preference

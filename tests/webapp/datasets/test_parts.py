@@ -45,7 +45,7 @@ from webapp.labeling.services import submit_label
 from webapp.launch.needs import stock_of
 from webapp.machine import uploads
 from webapp.projects.models import Prompt
-from webapp.projects.services import add_prompt, add_prompts
+from webapp.projects.services import add_prompt, add_prompts, insert_prompts
 from webapp.queue.leases import LostLease
 from webapp.site.clock import after
 
@@ -137,7 +137,13 @@ def test_all_of_it_is_there_at_once(project):
     assert not ComingTasks.objects.exists()
 
 
-def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project):
+@pytest.fixture(params=[steps.DENSE, 0])
+def dense(request, monkeypatch):
+    """Whether what stands together is looked through together, or each by its name."""
+    monkeypatch.setattr(steps, "DENSE", request.param)
+
+
+def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project, dense):
     intake = begin_intake(project)
     list(store_parts(intake, held(rows_of(3)), Plan(Become.TASKS)))
     complete_intake(intake)
@@ -147,7 +153,7 @@ def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project):
     assert seen(project)["Task"] == 3
 
 
-def test_no_task_is_made_about_an_answer_that_is_gone(project):
+def test_no_task_is_made_about_an_answer_that_is_gone(project, dense):
     intake = begin_intake(project)
     list(store_parts(intake, held(rows_of(3)), Plan(Become.TASKS)))
     complete_intake(intake)
@@ -421,6 +427,31 @@ def test_people_label_between_two_parts(project):
     assert len(done) == 1
     next(going)
     assert (Prompt.every.filter(intake__isnull=False).count(), Label.objects.count()) == (2, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_on_postgresql_who_labels_while_a_part_is_being_stored(project, monkeypatch):
+    if connection.vendor == "sqlite":
+        return  # it has one writer at a time
+    some_tasks(project)
+    card = queue.claim(project, a_user(project, Role.ANNOTATOR))
+    done = []
+
+    def label():
+        connection.ensure_connection()
+        connection.connection.execute("SET lock_timeout = '1s'")
+        done.append(submit_label(card, client_id=uuid4(), answer={"choice": 1}))
+        connection.close()
+
+    def store(*args, **options):
+        labels = Thread(target=label)
+        labels.start()
+        labels.join()
+        return insert_prompts(*args, **options)
+
+    monkeypatch.setattr("webapp.datasets.intake.insert_prompts", store)
+    next(store_parts(begin_intake(project), held(rows_of(3)), Plan(Become.TASKS)))
+    assert len(done) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,7 +16,7 @@ def held(request, monkeypatch):
     """One that holds so many values in memory."""
     monkeypatch.setattr(scratch, "KEPT", request.param)
     monkeypatch.setattr(scratch, "AT_ONCE", 3)
-    return ScratchDict(list, list)
+    return ScratchDict(lambda value: ([], value), lambda kept: list(kept[1]))
 
 
 def test_it_is_as_a_dict_whatever_is_looked_for_and_changed(held):
@@ -79,3 +79,11 @@ def test_a_filter_that_takes_every_key_for_known_changes_nothing(held, monkeypat
     assert held.find("9") is None
     held.add("9", [9])
     assert list(held.values()) == [[number] for number in range(10)]
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["a", ""], ["a\0b", "c"], ["\ud800"], ["ü 漢"]])
+def test_texts_come_back_as_they_were(texts, monkeypatch):
+    monkeypatch.setattr(scratch, "KEPT", 1)
+    held = ScratchDict(lambda value: (value, len(value)), lambda kept: [*kept[0], kept[1]])
+    held.update({"a": texts, "b": ["other"]})
+    assert held["a"] == [*texts, len(texts)]

@@ -4,7 +4,7 @@ import time
 from threading import Thread
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from webapp.site import batches
 from webapp.site.batches import Batches
@@ -89,3 +89,27 @@ def test_what_is_done_between_turns_is_done_while_others_have_the_database(monke
     monkeypatch.setattr(time, "monotonic", lambda: later)
     with turns.turn():
         assert gaps == [0, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_the_last_word_waits_for_the_disk(project):
+    if connection.vendor != "postgresql":
+        return  # SQLite's WAL waits for the disk where it is copied back alone
+    _say("SET synchronous_commit = on")  # as it is where a power cut matters
+    with Batches(1).turn():
+        assert _asked("SHOW synchronous_commit") == "off"
+    assert _asked("SHOW synchronous_commit") == "on"
+    with transaction.atomic(), Batches(1).turn():
+        assert _asked("SHOW synchronous_commit") == "on"  # the larger one is somebody else's
+    _say("RESET synchronous_commit")
+
+
+def _asked(query):
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchone()[0]
+
+
+def _say(statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

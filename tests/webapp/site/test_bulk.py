@@ -5,6 +5,7 @@ from django.db import IntegrityError, connection, transaction
 
 from tests.factories import a_completion, a_prompt, again, new_completion
 from webapp.labeling.models import Completion
+from webapp.site import bulk
 from webapp.site.bulk import insert_rows, insert_values
 
 
@@ -70,3 +71,34 @@ def test_values_become_rows_with_defaults_and_what_is_the_same_in_all(project):
     assert all(one.created_at >= there.created_at for one in stored)
     with pytest.raises(IntegrityError), transaction.atomic():
         insert_values(Completion, ("text", "key"), [("a", "a")], prompt_id=prompt.pk, source="x")
+
+
+HARD = ("a\tb", "c\nd\r\n", "\\N", "\\.", "\\t", "e\\", "'f' %s \"", "ü 漢 🙂", " ", "")
+
+
+@pytest.mark.parametrize("size", [bulk.AT_ONCE, 100])
+@pytest.mark.parametrize("number", [1, bulk.TOGETHER - 1, bulk.TOGETHER, 2 * bulk.TOGETHER + 3])
+def test_however_many_rows_of_whatever_texts_are_as_they_were_given(
+    project, number, size, monkeypatch
+):
+    monkeypatch.setattr(bulk, "AT_ONCE", size)
+    rows = [(HARD[place % len(HARD)], f"{place}\t\\", place % 3 or None) for place in range(number)]
+    ids = insert_values(
+        Completion, ("text", "key", "rank"), rows, prompt_id=a_prompt(project).pk, source="imported"
+    )
+    stored = Completion.objects.filter(pk__in=ids).order_by("pk")
+    assert list(stored.values_list("text", "key", "rank")) == rows
+
+
+def test_of_rows_of_which_one_cannot_be_stored_none_is(project):
+    prompt = a_prompt(project)
+    rows = [("x", "1"), ("half a character: \ud800", "2")]
+    there = Completion.every.count()
+    with pytest.raises(UnicodeEncodeError), transaction.atomic():
+        insert_values(Completion, ("text", "key"), rows, prompt_id=prompt.pk, source="imported")
+    assert Completion.every.count() == there
+
+
+def test_a_value_that_copy_has_no_text_for_is_no_row():
+    with pytest.raises(TypeError, match="COPY is not told how to write bytes"):
+        list(bulk._lines([[b"x"]], []))

@@ -26,6 +26,7 @@ from webapp.datasets.exports.writers import Write
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import record_batches
 from webapp.projects.models import Split
+from webapp.site.threads import short_turns
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip has no earlier time
 
@@ -44,14 +45,14 @@ def write_folder(
     """
     schema, total = schema_of(form, snapshot), sum(snapshot.manifest["splits"].values())
     verify(snapshot.artifact.path)
-    with committed(folder) as aside:
+    with committed(folder, synced=False) as aside:  # until it is zipped
         (aside / form.config).mkdir()
         with ExitStack() as files:
             parts = {
                 split: Part(split, aside / form.config / split, form, schema, files)
                 for split in Split.values
             }
-            with closing(_fill(parts, snapshot.artifact.path, form)) as filling:
+            with short_turns(), closing(_fill(parts, snapshot.artifact.path, form)) as filling:
                 for passed in filling:
                     yield passed, total
         counts = {split: part.written for split, part in parts.items() if part.written}

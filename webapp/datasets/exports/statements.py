@@ -102,8 +102,8 @@ def _are_different(items: pa.ListArray, rows: Numbers) -> Truths:
 
 
 def _by_place(sort: Statements, batch: pa.RecordBatch, rows: Numbers) -> pa.RecordBatch:
-    answers = pc.binary_join_element_wise(batch["kind"], batch["answer"], " ")
-    coded = answers.take(pa.array(rows)).dictionary_encode()
+    kinds, answers = (batch[name].take(pa.array(rows)) for name in ("kind", "answer"))
+    coded = pc.binary_join_element_wise(kinds, answers, " ").dictionary_encode()
     said = [_said(sort, *one.split(" ", 1)) for one in coded.dictionary.to_pylist()]
     label, place = _each(list(map(len, said)), coded.indices.to_numpy())
     told, rows = [one for each in said for one in each], rows[label]

@@ -23,13 +23,12 @@ from webapp.datasets.imports.parts import (
     store_parts,
 )
 from webapp.datasets.imports.reading import PromptFound, Reading, read
+from webapp.datasets.imports.sizes import check_size, outlook
 from webapp.datasets.intake import (
     BROUGHT,
     Added,
     Become,
     Plan,
-    check_size,
-    outlook,
 )
 from webapp.datasets.models import Intake
 from webapp.jobs.models import Job

@@ -7,8 +7,9 @@ of a project is on its way at a time: else one would build on rows of another th
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -19,8 +20,9 @@ from django.db import IntegrityError, models, transaction
 
 from webapp.datasets import standins
 from webapp.datasets.errors import IntakeUnderWay
-from webapp.datasets.imports.reading import Reading
-from webapp.datasets.intake import Added, Plan, check_size, draft_part, take_part
+from webapp.datasets.imports.reading import PromptFound, Reading
+from webapp.datasets.imports.sizes import check_size
+from webapp.datasets.intake import Added, Drafts, Plan, Portion, draft_part, take_part
 from webapp.datasets.models import SWEPT, ComingRank, ComingTasks, Intake, Preference
 from webapp.jobs.models import FINAL, Job, State
 from webapp.labeling.cursors import lead_anew
@@ -31,9 +33,11 @@ from webapp.queue.leases import LostLease
 from webapp.site.batches import Batches
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
+from webapp.site.threads import ahead
 
 FIRST = 50  # prompts, or rows, of a first transaction
 CHUNK = 2000  # rows of a statement that names each
+DENSE = 4  # times as many rows are looked through together, instead of naming each
 LOOK = 0.2  # seconds between two looks whether another import is over
 TURN = 5.0  # seconds that a tender sweeps before it does something else
 Act = Callable[[Intake, int], int]  # takes up to so many rows, and says how many there were
@@ -100,10 +104,18 @@ def store_parts(intake: Intake, reading: Reading, plan: Plan) -> Iterator[int]:
     """
     batches = Batches(FIRST, least=FIRST)
     left = islice(reading.prompts.items(), intake.taken, None)
+    with closing(ahead(_drafted(left, plan, batches))) as parts:
+        for part, drafts in parts:
+            _take(batches, intake, partial(take_part, intake, part, drafts, plan), len(part))
+            yield intake.taken
+
+
+def _drafted(
+    left: Iterator[tuple[str, PromptFound]], plan: Plan, batches: Batches
+) -> Iterator[tuple[Portion, Drafts]]:
+    """Parts of a file, as many prompts as a transaction is to have, with what they become."""
     while part := dict(islice(left, batches.size)):
-        drafts = draft_part(part)
-        _take(batches, intake, partial(take_part, intake, part, drafts, plan), len(part))
-        yield intake.taken
+        yield part, draft_part(part, plan)
 
 
 @again_after_deadlock
@@ -137,7 +149,9 @@ def ready_parts(intake: Intake) -> Iterator[int]:
 
     How many rows that were, after each transaction.
     """
-    return _turns(intake, READYING)
+    making = TaskMaking(intake)
+    steps = (_give_ranks, _count_labels, _shower(Task), making.queue, _lead_to_tasks)
+    return _turns(intake, steps, making.look_ahead)
 
 
 @transaction.atomic
@@ -148,10 +162,17 @@ def end_intake(intake: Intake) -> None:
     stopped.update(result={"kept": True})
 
 
-def _turns(intake: Intake, steps: Sequence[Act]) -> Iterator[int]:
-    """Take these steps in short transactions; after each but the last one how many rows it was until now."""
+def _turns(
+    intake: Intake, steps: Sequence[Act], before: Callable[[int], object] | None = None
+) -> Iterator[int]:
+    """Take these steps in short transactions; after each but the last one how many rows it was until now.
+
+    Whatever is to be done `before` each of them is told how many rows it will be.
+    """
     batches, done, step = Batches(FIRST), 0, 0
     while step < len(steps):
+        if before is not None:
+            before(batches.size)
         acted, over = _acted(batches, intake, steps[step:])
         if (step := step + over) < len(steps):
             yield (done := done + acted)
@@ -213,31 +234,71 @@ def _give_ranks(intake: Intake, most: int) -> int:
     return len(coming)
 
 
-def _make_tasks(intake: Intake, most: int) -> int:
-    """Queue what was kept until now, but what somebody else has queued meanwhile, or of which an answer is gone."""
-    made = 0
-    while made < most and (first := intake.tasks.order_by("pk").first()):
-        when = {"need": first.need, "priority": first.priority}
-        alike = intake.tasks.filter(kind=first.kind, **when).order_by("pk")
-        coming = list(alike[: max(1, (most - made) // max(1, len(first.placed)))])
-        placed = [PlacedAsk(*one) for part in coming for one in part.placed]
-        there = _answers_there({item for one in placed for item in one.items})
-        named = {identity_of(first.kind, one.prompt_id, one.items): one for one in placed}
-        known = known_tasks(list(named))
-        new = [one for name, one in named.items() if name not in known and there >= {*one.items}]
-        insert_tasks(intake.project, first.kind, new, **when)
-        alike.filter(pk__lte=coming[-1].pk).delete()
-        made += len(placed)
-    return made
+@dataclass
+class TaskMaking:
+    """Queues what an intake kept until now; that is read before the transaction in which others wait."""
+
+    intake: Intake
+    coming: Sequence[ComingTasks] = ()  # of one kind, asked for alike
+    named: Mapping[str, PlacedAsk] = field(default_factory=dict)
+
+    def look_ahead(self, most: int) -> bool:
+        """Read what is to be queued next, about so much; whether there is anything."""
+        first = None if self.coming else self.intake.tasks.order_by("pk").first()
+        if first is not None:
+            part = max(1, most // max(1, len(first.placed)))
+            self.coming = list(_alike(self.intake, first).order_by("pk")[:part])
+            placed = (PlacedAsk(*one) for coming in self.coming for one in coming.placed)
+            self.named = {identity_of(first.kind, one.prompt_id, one.items): one for one in placed}
+        return bool(self.coming)
+
+    def queue(self, intake: Intake, most: int) -> int:
+        """Queue it, but what somebody else has queued meanwhile, or of which an answer is gone."""
+        made = 0
+        while made < most and self.look_ahead(most - made):
+            first, named = self.coming[0], self.named
+            there = answers_there({item for one in named.values() for item in one.items})
+            known = tasks_known(named)
+            new = {
+                name: one
+                for name, one in named.items()
+                if name not in known and there.issuperset(one.items)
+            }
+            when = {"need": first.need, "priority": first.priority}
+            insert_tasks(intake.project, first.kind, new, **when)
+            _alike(intake, first).filter(pk__lte=self.coming[-1].pk).delete()
+            made += sum(len(coming.placed) for coming in self.coming)
+            self.coming = ()
+        return made
 
 
-def _answers_there(keys: Collection[int]) -> set[int]:
+def _alike(intake: Intake, first: ComingTasks) -> models.QuerySet[ComingTasks]:
+    """What is asked for as this is."""
+    return intake.tasks.filter(kind=first.kind, need=first.need, priority=first.priority)
+
+
+def answers_there(wanted: Collection[int]) -> set[int]:
     """Those of these answers that are there."""
-    wanted, there = sorted(keys), set[int]()
-    for start in range(0, len(wanted), CHUNK):
-        found = Completion.every.filter(pk__in=wanted[start : start + CHUNK])
+    keys = sorted(wanted)
+    span = range(keys[0], keys[-1] + 1) if keys else range(0)
+    if len(span) <= DENSE * len(keys):  # an import's stand together, and mostly all are there
+        between = Completion.every.filter(pk__range=(span.start, span.stop - 1))
+        if between.count() == len(span):
+            return set(keys)
+    there = set[int]()
+    for start in range(0, len(keys), CHUNK):
+        found = Completion.every.filter(pk__in=keys[start : start + CHUNK])
         there.update(found.values_list("pk", flat=True))
     return there
+
+
+def tasks_known(named: Mapping[str, PlacedAsk]) -> set[str]:
+    """Those of these names, of which there are some, that a task has already."""
+    prompts = {one.prompt_id for one in named.values()}
+    about = Task.every.filter(prompt__gte=min(prompts), prompt__lte=max(prompts))
+    most = DENSE * len(named)  # an import's prompts stand together, and hardly any has a task
+    there = list(about.values_list("identity", flat=True)[: most + 1])
+    return {*there} & named.keys() if len(there) <= most else known_tasks(list(named))
 
 
 def sweep_intake(intake: Intake, until: float = math.inf) -> bool:
@@ -306,13 +367,6 @@ def _lead_to_tasks(intake: Intake, _most: int) -> int:
     return 0
 
 
-READYING: tuple[Act, ...] = (
-    _give_ranks,
-    _count_labels,
-    _shower(Task),
-    _make_tasks,
-    _lead_to_tasks,
-)
 SWEEPING: tuple[Act, ...] = (
     _drop_labels,
     *map(_dropper, (ComingRank, ComingTasks, Task, Preference, Completion, Prompt)),

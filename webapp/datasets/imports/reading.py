@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import comb
@@ -42,7 +42,7 @@ from alignment.rows.threads import with_trees
 from alignment.seam.records import Message, opening_key, prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
-from webapp.datasets.imports.scratch import ScratchDict
+from webapp.datasets.imports.scratch import Packed, ScratchDict
 
 STEP = 200  # rows between two words about progress
 REFUSALS = 50  # kept for the page
@@ -50,6 +50,7 @@ MOST_ROWS = 5_000_000  # good and bad ones
 MOST_PROMPTS = 500_000
 MOST_ANSWERS = 2_000_000
 MOST_NAMES = 200  # of columns that are told one by one
+FEW = 8  # pairs of a prompt that are looked through one by one
 LOOKED_AT, MOST_COLUMNS = 200, 40  # rows, for columns that are shown with a value
 OTHERS = "other columns"
 MOST_KINDS = 30  # of what is left out, told one by one
@@ -81,9 +82,19 @@ class PromptFound:
     answers: dict[str, ImportedAnswer] = field(default_factory=dict)
     pairs: list[ImportedPair] = field(default_factory=list)
     labels: list[ImportedLabel] = field(default_factory=list)
-    said: set[ImportedPair] = field(default_factory=set)  # the pairs, to find those that come again
     split: str = ""  # where the file says one of its opening
     columns: str = ""  # JSON of those that it keeps for code
+    said: set[ImportedPair] | None = field(default=None, compare=False)  # its pairs, where many
+
+    def add_pair(self, pair: ImportedPair) -> bool:
+        """Take one more pair; whether the same was said before."""
+        if self.said is None and len(self.pairs) >= FEW:
+            self.said = set(self.pairs)
+        again = pair in (self.pairs if self.said is None else self.said)
+        self.pairs.append(pair)
+        if self.said is not None:
+            self.said.add(pair)
+        return again
 
     def ranked(self) -> int:
         """How many pairs the ranks of its answers imply."""
@@ -121,16 +132,20 @@ def _found_worse(label: ImportedLabel) -> set[str]:
     return set(items) if bad else set()
 
 
-def _packed(found: PromptFound) -> list[Any]:
-    """What is kept of it, as JSON: lists, since there may be many."""
-    turns = [
-        [turn.role, turn.content] if turn.is_plain else turn.model_dump() for turn in found.messages
-    ]
-    answers = [[a.key, a.text, a.rank, a.ranking, dict(a.about)] for a in found.answers.values()]
-    pairs = [
-        [p.better, p.worse, p.group, p.strength, p.annotator, _moment(p.created_at)]
-        for p in found.pairs
-    ]
+def _packed(found: PromptFound) -> Packed:
+    """What is kept of it: texts, and lists beside them, since there may be many. Pairs name answers by their places."""
+    texts, turns = list[str](), list[object]()
+    for turn in found.messages:
+        plain = turn.is_plain
+        texts += [turn.content] if plain else []
+        turns.append(turn.role if plain else turn.model_dump())
+    answers = []
+    for a in found.answers.values():
+        texts += (a.key, a.text)
+        more = a.rank is not None or a.ranking or a.about
+        answers.append([a.rank, a.ranking, dict(a.about)] if more else [])
+    places = {key: place for place, key in enumerate(found.answers)}
+    pairs = [_written_pair(places[p.better], places[p.worse], p) for p in found.pairs]
     labels = [
         [
             *(one.annotator, one.items, type(one.said).__name__, one.said),
@@ -139,23 +154,39 @@ def _packed(found: PromptFound) -> list[Any]:
         ]
         for one in found.labels
     ]
-    return [turns, answers, pairs, labels, found.split, found.columns]
+    return texts, [turns, answers, pairs, labels, found.split, found.columns]
 
 
-def _unpacked(kept: list[Any]) -> PromptFound:
-    turns, answers, pairs, labels, split, columns = kept
-    messages = (
-        Message(role=turn[0], content=turn[1]) if isinstance(turn, list) else Message(**turn)
+def _unpacked(kept: Packed) -> PromptFound:
+    texts, (turns, answers, pairs, labels, split, columns) = kept
+    left = iter(texts)
+    messages = [
+        Message(**turn) if isinstance(turn, dict) else Message(role=turn, content=next(left))
         for turn in turns
-    )
-    named = {one[0]: ImportedAnswer(*one) for one in answers}
-    preferred = [_pair(*one) for one in pairs]
+    ]
+    named = {(key := next(left)): ImportedAnswer(key, next(left), *one) for one in answers}
+    keys = list(named)
+    preferred = [_pair(keys[better], keys[worse], *more) for better, worse, *more in pairs]
     said = [_label(*one) for one in labels]
-    return PromptFound(tuple(messages), named, preferred, said, set(preferred), split, columns)
+    return PromptFound(tuple(messages), named, preferred, said, split, columns)
 
 
-def _pair(*kept: Any) -> ImportedPair:  # noqa: ANN401
-    better, worse, group, strength, annotator, moment = kept
+def _written_pair(better: int, worse: int, pair: ImportedPair) -> list[object]:
+    """A pair as places of its answers, and what else is said of it."""
+    if not (pair.group or pair.annotator or pair.created_at or pair.strength != 1):
+        return [better, worse]
+    moment = _moment(pair.created_at)
+    return [better, worse, pair.group, pair.strength, pair.annotator, moment]
+
+
+def _pair(
+    better: str,
+    worse: str,
+    group: str = "",
+    strength: int = 1,
+    annotator: str = "",
+    moment: str | None = None,
+) -> ImportedPair:
     return ImportedPair(better, worse, group, strength, annotator, _as_moment(moment))
 
 
@@ -218,12 +249,11 @@ class Reading:
         """Take in a row, or nothing of it; what of it is refused, and why."""
         bad = list(found.bad)
         for prompt in found.prompts:
-            answers = []
-            for answer in prompt.answers:
-                if reason := self._clash(answer, place):
-                    bad.append(reason)
-                else:
-                    answers.append(answer)
+            answers: Sequence[ImportedAnswer] = prompt.answers
+            for answer in answers:
+                if answer.key != content_key(answer.text):
+                    answers = self._without_clashes(answers, place, bad)
+                    break
             self._merge(prompt, answers)
         self.rows += 1
         self.formats[name] += 1
@@ -241,6 +271,14 @@ class Reading:
             known = column in self.unused or len(self.unused) < MOST_NAMES
             self.unused[column if known else OTHERS] += number
 
+    def _without_clashes(
+        self, answers: Sequence[ImportedAnswer], place: str, bad: list[str]
+    ) -> Sequence[ImportedAnswer]:
+        """Answers of which some have names; those that clash are told among what is `bad`."""
+        reasons = [self._clash(answer, place) for answer in answers]
+        bad += filter(None, reasons)
+        return [one for one, why in zip(answers, reasons, strict=True) if not why]
+
     def _clash(self, answer: ImportedAnswer, place: str) -> str:
         """The same answer may come twice, but not two answers under one name."""
         said = content_key(answer.text)
@@ -249,46 +287,49 @@ class Reading:
         first, text = self.named.setdefault(answer.key, (place, said))
         return "" if text == said else f"the reply {answer.key} is in {first} too, with other words"
 
-    def _merge(self, prompt: ImportedPrompt, answers: list[ImportedAnswer]) -> None:
-        if prompt.messages is not self.last[0]:
-            self.last = prompt.messages, prompt_key(prompt.messages)
-        key = self.last[1]
-        known = self.prompts.find(key)
-        _count(self.left_out, ASKED_AGAIN, known and not prompt.answers)
-        if known is None:
-            known = PromptFound(prompt.messages, columns=prompt.columns)
-            self.prompts.add(key, known)
-        _count(self.left_out, OTHER_COLUMNS, known.columns != prompt.columns)
-        if prompt.split:
-            first = self.splits.setdefault(opening_key(prompt.messages), prompt.split)
-            _count(self.left_out, SPLIT_TWICE, first != prompt.split)
+    def _merge(self, prompt: ImportedPrompt, answers: Sequence[ImportedAnswer]) -> None:
+        known = self._known(prompt)
         self.answers += len(answers)
-        if len(self.prompts) > MOST_PROMPTS or self.answers > MOST_ANSWERS:
+        if self.prompts.size > MOST_PROMPTS or self.answers > MOST_ANSWERS:
             raise ImportRefusal(
                 _(
                     "The file holds more than {most_prompts:,} prompts or {most_answers:,} answers. "
                     "Split it."
                 ).format(most_prompts=MOST_PROMPTS, most_answers=MOST_ANSWERS)
             )
-        there = {answer.key for answer in answers}
         for answer in answers:
             same = known.answers.setdefault(answer.key, answer)
             if same is not answer and not prompt.labels and not prompt.pairs:
                 self.left_out[AGAIN] += 1
                 _count(self.left_out, RANKED_TWICE, _rank_of(same) != _rank_of(answer))
-            self.ranked = self.ranked or answer.rank is not None
-        self._merge_pairs(
-            known, [p for p in prompt.pairs if p.better in there and p.worse in there]
-        )
-        self._merge_labels(known, prompt.labels)
+            if answer.rank is not None:
+                self.ranked = True
+        if prompt.pairs:
+            there = {answer.key for answer in answers}
+            pairs = [p for p in prompt.pairs if p.better in there and p.worse in there]
+            self.said += len(pairs)
+            if again := sum(map(known.add_pair, pairs)):
+                self.notes[SAID_AGAIN] += again
+        if prompt.labels:
+            self._merge_labels(known, prompt.labels)
 
-    def _merge_pairs(self, known: PromptFound, pairs: Collection[ImportedPair]) -> None:
-        for pair in pairs:
-            before = len(known.said)
-            known.said.add(pair)
-            known.pairs.append(pair)
-            _count(self.notes, SAID_AGAIN, len(known.said) == before)
-        self.said += len(pairs)
+    def _known(self, prompt: ImportedPrompt) -> PromptFound:
+        """What was found of the prompt of a row until now."""
+        if prompt.messages is not self.last[0]:
+            self.last = prompt.messages, prompt_key(prompt.messages)
+        key = self.last[1]
+        known = self.prompts.find(key)
+        if known is None:
+            known = PromptFound(prompt.messages, columns=prompt.columns)
+            self.prompts.add(key, known)
+        elif not prompt.answers:
+            self.left_out[ASKED_AGAIN] += 1
+        if known.columns != prompt.columns:
+            self.left_out[OTHER_COLUMNS] += 1
+        if prompt.split:
+            first = self.splits.setdefault(opening_key(prompt.messages), prompt.split)
+            _count(self.left_out, SPLIT_TWICE, first != prompt.split)
+        return known
 
     def _merge_labels(self, known: PromptFound, labels: Collection[ImportedLabel]) -> None:
         known.labels += labels  # whose answers are known by their words: none can clash

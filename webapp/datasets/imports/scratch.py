@@ -5,7 +5,8 @@ The file has no name, and is gone with the mapping or its program.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 V = TypeVar("V")
@@ -13,9 +14,10 @@ KEPT = 10_000  # values in memory
 AT_ONCE = 1_000  # values that are read from the file
 BITS = 25  # of a place in the filter, which has 4 MB then: among a million keys one in 5,000 is mistaken
 STEPS = (0, 13, 26, 39)  # between the places of a key, in bits of its hash
-TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT, content TEXT)"
+TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT, texts BLOB, rest TEXT)"
 INDEX = "CREATE INDEX IF NOT EXISTS held_by_key ON held (key)"
-STORE = "INSERT OR REPLACE INTO held VALUES (?, ?, ?)"
+STORE = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)"
+BETWEEN = "\0"  # texts, which are longer than all else: JSON would look at each of their characters
 QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
 
 
@@ -42,14 +44,17 @@ class KeyFilter:
             bits[place >> 3] |= 1 << (place & 7)
 
 
+Packed = tuple[Sequence[str], Any]
+
+
 class ScratchDict(MutableMapping[str, V]):
     """Values by their keys, in the order in which these came first.
 
     A value may be changed until another one is looked for, or set once more; nothing is removed.
     """
 
-    def __init__(self, pack: Callable[[V], Any], unpack: Callable[[Any], V]) -> None:
-        """What `pack` makes of a value is stored as JSON, and `unpack` is given what comes of that."""
+    def __init__(self, pack: Callable[[V], Packed], unpack: Callable[[Packed], V]) -> None:
+        """`pack` makes texts of a value, which are stored as they are, and a rest that is as JSON; `unpack` is given both."""
         self.pack, self.unpack = pack, unpack
         self.recent: dict[str, tuple[int, V]] = {}
         self.size = 0
@@ -103,18 +108,18 @@ class ScratchDict(MutableMapping[str, V]):
         if (row := self._looked_up(key)) is None:
             return None
         self._make_room()
-        number, content = row
-        known = self.recent[key] = number, self._read(content)
+        number, texts, rest = row
+        known = self.recent[key] = number, self._read(texts, rest)
         return known
 
-    def _looked_up(self, key: str) -> tuple[int, str] | None:
-        """The number and content of a key that may be in the file."""
+    def _looked_up(self, key: str) -> tuple[int, bytes | None, str] | None:
+        """The number of a key that may be in the file, and what is kept of its value."""
         file = self._opened()
         if not self.indexed:
             file.execute(INDEX)
             self.indexed = True
-        found = file.execute("SELECT number, content FROM held WHERE key = ? LIMIT 1", [key])
-        row: tuple[int, str] | None = found.fetchone()
+        found = file.execute("SELECT number, texts, rest FROM held WHERE key = ? LIMIT 1", [key])
+        row: tuple[int, bytes | None, str] | None = found.fetchone()
         return row
 
     def _make_room(self) -> None:
@@ -125,8 +130,7 @@ class ScratchDict(MutableMapping[str, V]):
         """Write what is in memory into the file."""
         file, stored = self._opened(), self.stored or KeyFilter()
         rows = (
-            (number, key, json.dumps(self.pack(value)))
-            for key, (number, value) in self.recent.items()
+            (number, key, *_kept(*self.pack(value))) for key, (number, value) in self.recent.items()
         )
         file.execute("BEGIN")
         file.executemany(STORE, rows)
@@ -142,8 +146,9 @@ class ScratchDict(MutableMapping[str, V]):
             self.file.executescript(QUICK + TABLE)
         return self.file
 
-    def _read(self, content: str) -> V:
-        return self.unpack(json.loads(content))
+    def _read(self, texts: bytes | None, rest: str) -> V:
+        read = json.loads(rest)
+        return self.unpack((texts.decode().split(BETWEEN), read) if texts is not None else read)
 
     def _each(self) -> Iterator[tuple[str, V]]:
         if self.file is None:
@@ -152,14 +157,25 @@ class ScratchDict(MutableMapping[str, V]):
         self._store()
         last = -1
         while rows := self._after(self.file, last):
-            for _number, key, content in rows:
-                yield key, self._read(content)
+            for _number, key, texts, rest in rows:
+                yield key, self._read(texts, rest)
             last = rows[-1][0]
 
-    def _after(self, file: sqlite3.Connection, last: int) -> list[tuple[int, str, str]]:
-        """The next numbers, keys and contents."""
+    def _after(
+        self, file: sqlite3.Connection, last: int
+    ) -> list[tuple[int, str, bytes | None, str]]:
+        """The next numbers and keys, and what is kept of their values."""
         found = file.execute(
-            "SELECT number, key, content FROM held WHERE number > ? ORDER BY number LIMIT ?;",
+            "SELECT number, key, texts, rest FROM held WHERE number > ? ORDER BY number LIMIT ?;",
             [last, AT_ONCE],
         )
         return found.fetchall()
+
+
+def _kept(texts: Sequence[str], rest: object) -> tuple[bytes | None, str]:
+    """Texts in one, and JSON of what is beside them: of all, where a text has what no text of a row has."""
+    joined = BETWEEN.join(texts)
+    if joined.count(BETWEEN) == len(texts) - 1:
+        with suppress(UnicodeEncodeError):
+            return joined.encode(), json.dumps(rest)
+    return None, json.dumps([texts, rest])
