@@ -18,8 +18,8 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.lora import (
     adapted,
     dropping,
+    kept_adapter,
     merged,
-    save_adapter,
     shared,
     size_of,
     trained,
@@ -219,7 +219,7 @@ def test_dropout_works_while_it_learns_alone_and_always_the_same(policy):
 def test_an_adapter_kept_apart_is_what_peft_reads(policy, tmp_path):
     found, handle = some_adapter(policy)
     expected = logps(found)
-    save_adapter(handle, tmp_path)
+    kept_adapter(handle).save(tmp_path)
     read = PeftModel.from_pretrained(tiny_policy().model, str(tmp_path / "adapter")).eval()
     again = replace(found, model=read.get_base_model())
     torch.testing.assert_close(logps(again), expected, atol=1e-6, rtol=0)

@@ -33,7 +33,7 @@ from alignment.models.devices import ONE, Placement
 from alignment.models.distributed import world
 from alignment.models.forms.form import make_plain
 from alignment.models.inputs import same_model
-from alignment.models.lora import forget, load_trained, merged, save_adapter, shared, size_of
+from alignment.models.lora import forget, kept_adapter, load_trained, merged, shared, size_of
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, policies_of
 from alignment.models.policies import Policy
 from alignment.models.sharding import SHARDING, load_whole
@@ -392,7 +392,7 @@ def save_result(problem: Problem, state: State, checked: Receipts, folder: Path)
     with committed(folder / "output") as output:
         adapter = state.adapter
         if adapter and problem.config.keep_adapter:
-            save_adapter(adapter, output)
+            kept_adapter(adapter).save(output)
         (merged(state.policy, adapter) if adapter else state.policy).save(output)
         save_target(problem.config, state.lambdas, output)
         checked.store(output)
