@@ -1,7 +1,7 @@
 """Settings of what is measured on fixed examples while a training goes on, and which of its weights are kept."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -79,15 +79,16 @@ class LookSettings(Settings):
         """Whether weights are kept beside those that learn."""
         return self.evaluate_every > 0 and self.kept == "best"
 
-
-# In this order what is held out comes first.
-class EvaluationSettings(LookSettings, HeldOutSettings):
-    """Both: examples of their own may measure where a share is not held out."""
-
     @model_validator(mode="after")
-    def _something_is_held_out(self) -> "EvaluationSettings":
-        if self.evaluate_every and self.evaluate_on == "share" and not getattr(self, "held_out", 1):
+    def _something_is_held_out(self) -> Self:
+        shared = getattr(self, "evaluate_on", "share") == "share"
+        if self.evaluate_every and shared and not getattr(self, "held_out", 1):
             raise ConflictError(
                 "held_out", said(_("nothing would be held out to look at while the model learns"))
             )
         return self
+
+
+# In this order what is held out comes first.
+class EvaluationSettings(LookSettings, HeldOutSettings):
+    """Both: examples of their own may measure where a share is not held out."""
