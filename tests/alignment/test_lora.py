@@ -10,7 +10,7 @@ from peft.tuners.lora import LoraLayer
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from alignment.kinds.align.run import choose_result, read_problem, tune
+from alignment.kinds.align.run import read_problem, tune
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.adapters import FitAdapterSettings as _Settings
 from alignment.kinds.settings.computation import ComputationSettings
@@ -26,6 +26,7 @@ from alignment.models.lora import (
 )
 from alignment.models.policies import Policy
 from alignment.objectives.problem import begin, prepare
+from alignment.objectives.result import choose_result
 from alignment.objectives.steps import train_step
 from alignment.objectives.toy import outcomes
 from alignment.sampling.scoring import completion_token_logps

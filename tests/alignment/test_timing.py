@@ -90,6 +90,19 @@ def test_looks_and_bounds_are_counted_of_what_is_fitted(name):
     assert seconds(evaluate_on="own") > held > usual
 
 
+def test_looks_are_counted_of_what_learns_from_its_own_answers():
+    kind = KINDS["align"]
+
+    def seconds(**changes):
+        return kind.summed(kind.settings(**changes), TIMING)
+
+    assert seconds(evaluate_every=1) > seconds(evaluate_every=2) > seconds()
+    assert seconds(evaluate_every=2, evaluation_prompts=128) > seconds(evaluate_every=2)
+    each = (seconds(evaluate_every=1) - seconds(evaluate_every=2)) / 20  # of 40 steps
+    fewer = (seconds(evaluate_every=2) - seconds(evaluate_every=4)) / 10
+    assert each == pytest.approx(fewer)
+
+
 def test_heads_alone_take_the_reading_of_their_texts():
     kind = KINDS["reward"]
     frozen = kind.settings().model_copy(update={"trunk": "frozen", "folds": 9, "heads": 8})

@@ -593,6 +593,18 @@ def test_known_answers_are_asked_for_where_some_came(rita, project, stocked):
 def test_what_an_artifact_can_be_used_for(project, stocked):
     assert [use.query for use in uses_of(stocked["judge"])] == [
         f"?kind={kind}&reward={stocked['judge'].pk}"
+def test_an_alignment_looks_at_validation_prompts_where_there_are_some(rita, project, stocked):
+    changes = {"evaluate_every": "5", "evaluate_on": "own", "kept": "best", "patience": "3"}
+    sent = filled(project, "align", **{f"align-{name}": text for name, text in changes.items()})
+    sent["reference"] = stocked["policy"].pk
+    answer = rita.post(address(project, "align"), sent)
+    assert "too few validation prompts" in error_at(answer, "align-evaluate_on")
+    some_prompts(project, 2, split=Split.VALIDATION)
+    rita.post(address(project, "align"), sent)
+    config = Run.objects.get(name="Mine").config
+    assert (config["evaluate_every"], config["kept"], config["patience"]) == (5, "best", 3)
+
+
         for kind in ("align", "population", "evaluate", "score", "measure")
     ]
     labels = {use.query for use in uses_of(stocked["labels"])}
