@@ -19,7 +19,7 @@ EVALUATED: Mapping[EvaluatedName, str] = {
     "own": _("Examples of their own"),
 }
 EVALUATED_PROMPTS: Mapping[EvaluatedName, str] = {
-    "share": _("Training prompts that are kept back"),
+    "share": _("Prompts kept back"),
     "own": _("Validation prompts"),
 }
 EVALUATION = _("Evaluation")
