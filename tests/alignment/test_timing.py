@@ -68,7 +68,7 @@ def test_a_larger_model_takes_longer(name):
 
 def test_every_kind_but_those_that_bring_a_model_says_what_it_takes():
     unknown = {name for name, kind in KINDS.items() if kind.seconds is None}
-    assert unknown == {"import", "adopt"}
+    assert unknown == {"import", "adopt", "checkpoint"}
 
 
 def test_nobody_knows_how_fast_a_server_answers():

@@ -32,6 +32,7 @@ class Half(NamedTuple):
 HALVES = {
     "align": Half(align.prepare),
     "import": Half(bring.prepare, bring.publish),
+    "checkpoint": Half(checkpoint.prepare, checkpoint.publish),
     "evaluate": Half(evaluate.prepare),
     "generate": Half(generate.prepare, generate.publish),
     "population": Half(publish=population.publish),
