@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
+from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.classify.settings import ReadsName
 from alignment.models import checkpoints
 from alignment.models.classifier_checks import CLASSIFIER, check_classifier_files
@@ -36,7 +37,7 @@ from alignment.seam.errors import ConfigError
 from alignment.seam.progress import reach
 from alignment.seam.records import ClassedRecord, Message
 from alignment.seam.words import _
-from alignment.targets.targets import Scorer
+from alignment.targets.targets import Scorer, no_class
 
 POOLER, KEPT = "pooler.", "classifier"
 
@@ -154,6 +155,23 @@ def headed(folder: Path, role: str, auto: Any, classes: Sequence[str]) -> tuple[
         pooler = any(POOLER in name for name in stored_names(folder))
         take_weights(made.base_model, opened, pooler=pooler)
     return made, tokenizer
+
+
+def class_chance(
+    aim: AlignConfig,
+    at: Mapping[str, Path],
+    policies: Sequence[Policy],
+    turns: Sequence[Sequence[Message]],
+) -> Scorer:
+    """The probability of the class that an alignment was aimed at; raises ConfigError where its classifier is missing."""
+    if not aim.classed:
+        return no_class
+    if "classifier" not in at:
+        raise ConfigError(_("The policy was aimed at a class; name the classifier that tells it."))
+    model = Classifier.load(at["classifier"], placement=policies[0].placement)
+    for policy in policies:
+        model = model.knowing(policy, turns)
+    return chance_of(model, aim.class_name)
 
 
 def chance_of(one: Classifier, name: str) -> Scorer:

@@ -124,6 +124,9 @@ OF_REWARD: Mapping[str, _Role] = {
 
 OF_KINDS: Mapping[str, Mapping[str, _Role]] = {
     "reward": OF_REWARD,
+    "align": {
+        "evaluation": _Role("other rows with a prompt, which only measure", trl_rows.prompts)
+    },
     "sft": {
         "evaluation": _Role(
             "other rows with prompt and completion, or with messages, which only measure",

@@ -15,14 +15,16 @@ OF_LOW_RANK = (
     Curve("optimizer/bytes", _("Optimizer's memory"), _("bytes"), Place.SOME),
     Curve("gradient/exchanged", _("Sent by each process"), _("bytes / step"), Place.SOME),
 )
-LEARNING = (
-    LOSS,
+LOOKS = (
     Curve("heldout/loss", _("Held-out loss"), _("loss"), Place.SOME),
     Curve("heldout/accuracy", _("Held-out accuracy"), _("share of labels"), Place.SOME),
+)
+STEPPING = (
     Curve("grad/norm", _("Gradient norm"), _("norm"), Place.MORE),
     *PACE,
     *OF_LOW_RANK,
 )
+LEARNING = (LOSS, *LOOKS, *STEPPING)
 ACCURACY = Curve("preference/accuracy", _("Accuracy"), _("share of pairs"))
 DISTANCE = Curve("kl/reference", _("Distance from the reference"), _("KL (nats)"))
 SAMPLES = Curve("ess/fraction", _("Effective samples"), _("share of samples"))

@@ -27,6 +27,12 @@ def extension_fault(
 ) -> tuple[str, str] | None:
     """The setting to change first, and why settings cannot extend a run that had others; None where they can."""
     fields, longer = kind.settings.model_fields, False
+    looked = [bool(config.get("evaluate_every")) for config in (before, after)]
+    if (
+        "evaluation_prompts" in fields and looked[0] != looked[1]
+    ):  # prompts that only looks hold out
+        words = _("other prompts would be held out than those that were not learned from before")
+        return "evaluate_every", said(words)
     for name, value in after.items():
         was = before.get(name, fields[name].default)  # what is newer than that run was as usual
         if value == was:

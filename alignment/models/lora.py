@@ -111,18 +111,37 @@ def dropping(model: nn.Module, seed: int) -> Iterator[None]:
                 layer.eval()
 
 
-def save_adapter(handle: PeftModel, folder: Path) -> None:
-    """Write the adapter by itself below a result, as PEFT reads it; before it is merged."""
-    place = folder / ADAPTER
-    place.mkdir()
+@dataclass(frozen=True)
+class KeptAdapter:
+    """What an adapter is by itself, which merging it changes no more."""
+
+    config: Any  # a LoraConfig
+    weights: Mapping[str, Tensor]
+
+    def save(self, folder: Path) -> None:
+        """Write it below a result, as PEFT reads it."""
+        place = folder / ADAPTER
+        place.mkdir()
+        self.config.save_pretrained(place)
+        weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
+        save_file(weights, place / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def kept_adapter(handle: PeftModel) -> KeptAdapter:
+    """The adapter by itself, before it is merged."""
     config: Any = copy(handle.peft_config["default"])
     config.base_model_name_or_path, config.inference_mode = None, True
     config.fan_in_fan_out = transposes(handle)
-    config.task_type = "SEQ_2_SEQ_LM" if reads_apart(handle.get_base_model()) else "CAUSAL_LM"
-    config.save_pretrained(place)
+    config.task_type = task_of(handle.get_base_model())
     found = get_peft_model_state_dict(handle).items()
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in found}
-    save_file(weights, place / "adapter_model.safetensors", metadata={"format": "pt"})
+    return KeptAdapter(config, {name: tensor.detach().cpu().clone() for name, tensor in found})
+
+
+def task_of(model: Any) -> str:  # noqa: ANN401 - as PEFT's
+    """What PEFT calls that which a model does: a backbone that writes nothing is read."""
+    if model.get_output_embeddings() is None:
+        return "FEATURE_EXTRACTION"
+    return "SEQ_2_SEQ_LM" if reads_apart(model) else "CAUSAL_LM"
 
 
 def merged(policy: Policy, handle: PeftModel) -> Policy:

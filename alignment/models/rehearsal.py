@@ -40,6 +40,7 @@ FEW: Mapping[str, int] = {
     "documents": 200,
     "most_tokens": 20_000,
     "held_out_prompts": 8,
+    "evaluation_prompts": 4,
     "reference_completions": 2,
     "sample_prompts": 1,
     "pairs": 16,

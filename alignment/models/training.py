@@ -29,7 +29,15 @@ from alignment.models.computation import set_up
 from alignment.models.distributed import all_max, all_sums, clip, world
 from alignment.models.gradients import Part, adamw, exchange, grouped
 from alignment.models.loading import open_model
-from alignment.models.lora import adapted, dropping, load_trained, merged, save_adapter, trained
+from alignment.models.lora import (
+    KeptAdapter,
+    adapted,
+    dropping,
+    kept_adapter,
+    load_trained,
+    merged,
+    trained,
+)
 from alignment.models.lowrank import is_compared
 from alignment.models.policies import Policy
 from alignment.models.schedules import Shape, share_of_peak
@@ -120,9 +128,15 @@ class Trainee:
 
     def save(self, folder: Path, config: KeptAdapterSettings) -> None:
         """Write the whole policy, and its adapter by itself where it is to be kept; the last thing to ask for."""
-        if self.adapter is not None and config.keep_adapter:
-            save_adapter(self.adapter, folder)
+        if (adapter := self.kept_adapter(config)) is not None:
+            adapter.save(folder)
         self.result.save(folder)
+
+    def kept_adapter(self, config: KeptAdapterSettings) -> KeptAdapter | None:
+        """Its adapter by itself, where it has one that is to be kept; before `result` is asked for."""
+        if self.adapter is None or not config.keep_adapter:
+            return None
+        return kept_adapter(self.adapter)
 
     @property
     def result(self) -> Policy:

@@ -61,17 +61,20 @@ class Problem:
     preferences: Sequence[Pair] = ()  # that every update learns from
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
     deployment: int = 0
+    held: Sequence[PromptRecord] = ()  # that are looked at while others teach
     same: bool = False  # whether the folder of the policy holds what the reference is
     told: Sequence[Fitted] = ()  # which rows of the inputs fit the models
     passed_over: int = 0  # prompts that were not chosen
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
+    held_ids: list[list[int]] = field(init=False)
     target: Target = field(init=False)
 
     def __post_init__(self) -> None:
         if len(self.prompts) <= self.deployment:
             raise DataError(_("There is no prompt to train on; add prompts to the train split."))
-        ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
-        object.__setattr__(self, "ids", ids)
+        for name, prompts in (("ids", self.prompts), ("held_ids", self.held)):
+            ids = [self.reference.prompt_ids(prompt.messages) for prompt in prompts]
+            object.__setattr__(self, name, ids)
         object.__setattr__(self, "target", self._target())
         self.reference.model.requires_grad_(requires_grad=False)
 
@@ -110,6 +113,7 @@ class Known:
     )  # of the reference, until lambda is fitted
     fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
     bandit: Bandit = field(default_factory=Bandit)  # what shares out a population's completions
+    held_z: ZCache = field(default_factory=ZCache)  # of held-out prompts, by the reference alone
 
     @property
     def lambdas(self) -> list[float]:

@@ -54,8 +54,8 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "tail": {name: state.noise.tail for name, state in states.items()},
         "taught": {name: state.taught for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
-        "seconds": {name: state.progress.seconds for name, state in states.items()},
-        "tokens": {name: state.progress.tokens for name, state in states.items()},
+        "progress": {name: state.progress.stored()[1] for name, state in states.items()},
+        "held_z": shared.known.held_z.state_dict(),
         "fit": shared.known.fit,
         "bandit": shared.known.bandit.facts,
         "start": shared.start.model_dump() if shared.start else None,
@@ -70,6 +70,7 @@ def _tensors_of(name: str, state: State) -> dict[str, Tensor]:
     tensors = checkpoints.named(f"optimizer/{name}", optimizer)
     measured = {key: full(tensor) for key, tensor in state.measured.items()}
     tensors |= checkpoints.named(f"measured/{name}", measured)
+    tensors |= checkpoints.named(f"progress/{name}", state.progress.stored()[0])
     if state.adapter is not None:
         tensors |= checkpoints.named(f"adapter/{name}", trained(state.policy.model))
     if state.value_head is not None:
@@ -109,6 +110,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
         seen=checkpoints.below("seen", tensors),
         fit=facts["fit"],
         bandit=Bandit.restored(facts["bandit"]) if "bandit" in facts else Bandit(),
+        held_z=ZCache(facts.get("held_z")),
     )
     states = {}
     for name, problem in problems.items():
@@ -133,7 +135,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
                 key: parted_like(weights[key], tensor.to(policy.device))
                 for key, tensor in measured.items()
             },
-            progress=_progress_of(name, facts),
+            progress=_progress_of(name, policy, tensors, facts),
             start=start,
             value_head=head,
             adapter=adapter,
@@ -142,10 +144,16 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
     return states, facts["machine"] == checkpoints.machine()
 
 
-def _progress_of(name: str, facts: Mapping[str, Any]) -> TrainingProgress:
-    """How long a policy of this name has learned; versions before this one did not count it."""
-    found = (facts.get(what, {}).get(name, 0) for what in ("seconds", "tokens"))
-    return TrainingProgress(*found)
+def _progress_of(
+    name: str, policy: Policy, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> TrainingProgress:
+    """How far a policy of this name has learned; earlier versions looked at nothing, and first counted no time."""
+    before = {what: facts.get(what, {}).get(name, 0) for what in ("seconds", "tokens")}
+    found = facts["progress"][name] if "progress" in facts else before
+    progress = TrainingProgress()
+    kept = checkpoints.below(f"progress/{name}", tensors)
+    progress.restore(kept, {**found, "step": facts["step"]}, policy.model)
+    return progress
 
 
 def _replay_of(

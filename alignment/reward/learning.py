@@ -11,6 +11,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.bounds import HeldOut, TrainingProgress
 from alignment.models.computation import set_up
 from alignment.models.devices import Placement
+from alignment.models.lora import KeptAdapter
 from alignment.models.training import Run, Trainee, TrainingSet, lessons_of, train_on
 from alignment.reward.examples import Example, examples_of
 from alignment.reward.features import FeatureStore, FeatureTable
@@ -44,6 +45,7 @@ class Learned:
     held: list[Example]
     progress: TrainingProgress
     share: float  # of its steps after which the weights were as they are
+    adapter: KeptAdapter | None = None  # where it is to be kept by itself
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ class Learner:
         asked = yield from train_on(one, self.config, lessons, run or Run(None, seed=self.seed))
         if asked == "save":
             return None
+        adapter = trunk.kept_adapter(self.config) if trunk else None
         if trunk:
             model = replace(model, trunk=trunk.result)
         done = data.progress.kept / lessons.total
-        return Learned(model, observation, fitted, held, data.progress, done)
+        return Learned(model, observation, fitted, held, data.progress, done, adapter)
 
     def _training_set(self, one: RewardTrainee, fitted: Sequence[Example]) -> TrainingSet:
         """Labels as what is fitted takes them, weighed for each head by torch's RNG."""

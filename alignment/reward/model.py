@@ -147,6 +147,10 @@ class RewardModel:
     def save(self, folder: Path) -> None:
         """Write trunk, tokenizer, heads and scale into an existing folder."""
         self.trunk.save(folder)
+        self.save_heads(folder)
+
+    def save_heads(self, folder: Path) -> None:
+        """Write the heads alone, and how their scores are read."""
         names = ["pooling", "center", "scale", "caution", "temperature"]
         if self.output is None:
             save_file(self.head.state_dict(), folder / HEAD)

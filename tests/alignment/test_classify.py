@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForSequenceClassification,
@@ -24,6 +25,7 @@ from alignment.classification.texts import (
     tallied,
     texts_in,
 )
+from alignment.kinds.classify.results import ClassifyResults
 from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.policies import Policy
@@ -217,6 +219,17 @@ def test_it_keeps_the_weights_that_tell_held_out_texts_best(start):
     assert summary["best_step"] == best
     assert seen[best]["heldout/loss"] < seen[1]["heldout/loss"]
     assert summary["accuracy"]["value"] == pytest.approx(seen[best]["heldout/accuracy"])
+
+
+def test_a_classifier_may_learn_from_all_texts(start):
+    events, _ = start(texts(), **FILE | {"epochs": 1, "held_out": 0})
+    summary = summary_of(events)
+    ClassifyResults.model_validate(summary)
+    assert (summary["texts_train"], summary["texts_heldout"]) == (len(texts()), 0)
+    assert not {"accuracy", "nll", "gain_rulers", "by_class"} & summary.keys()
+    assert [check["holds"] for check in summary["checks"]] == [True]
+    with pytest.raises(ValidationError, match="nothing would be held out to look at"):
+        ClassifyConfig(**FILE | LOOKS | {"held_out": 0})
 
 
 @cases("how", [{}, LOOKS])

@@ -3,10 +3,12 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from peft import PeftModel
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
@@ -21,6 +23,8 @@ from alignment.models.policies import Policy
 from alignment.models.texts import written
 from alignment.models.training import Trainee, backward, in_parts
 from alignment.reward import RewardModel
+from alignment.reward.model import HEAD
+from alignment.reward.model import REWARD as REWARD_FILE
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Finished, Ready, StepDone
 from alignment.seam.folders import MANIFEST, committed
@@ -147,6 +151,22 @@ def test_a_backbone_learns_by_an_adapter_and_is_whole_again(start, tmp_path, pol
     assert "h.0.attn.c_attn.weight" in changed
     assert "wte.weight" not in changed
     assert finished.summary["parameters"] == sum(map(torch.numel, after.values())) + 16
+
+
+def test_a_reward_model_keeps_its_adapter_with_the_heads_that_read_it(start, tmp_path, policy):
+    list(start("reward", lora_rank=2, keep_adapter=True, epochs=1))
+    place, model = tmp_path / "output" / "adapter", RewardModel.load(tmp_path / "output")
+    read = PeftModel.from_pretrained(policy.model.transformer, str(place)).eval()
+    found, ids = replace(model, trunk=replace(model.trunk, model=read)), [[5, 6, 7], [8, 9]]
+    torch.testing.assert_close(found.raw(ids), model.raw(ids), atol=1e-5, rtol=0)
+    assert json.loads((place / "adapter_config.json").read_text())["task_type"] == (
+        "FEATURE_EXTRACTION"
+    )
+    heads = load_file(place / HEAD)
+    assert all(torch.equal(weight, heads[n]) for n, weight in model.head.state_dict().items())
+    assert (place / REWARD_FILE).read_text() == (tmp_path / "output" / REWARD_FILE).read_text()
+    with pytest.raises(ValidationError, match="says nothing without"):
+        RewardConfig(keep_adapter=True)
 
 
 def thumbs():

@@ -15,7 +15,7 @@ from alignment.models import four_bits
 from alignment.models.computation import is_coarse
 from alignment.models.devices import Placement
 from alignment.models.four_bits import is_rounded
-from alignment.models.lora import adapted, merged, save_adapter, size_of, trained
+from alignment.models.lora import adapted, kept_adapter, merged, size_of, trained
 from alignment.models.policies import Policy
 from alignment.reward import RewardModel
 from alignment.sampling.readers.families import reader_of
@@ -82,7 +82,7 @@ def test_what_is_saved_are_the_whole_weights_with_what_was_learned(tmp_path, kin
     policy_of(kind, tiny_tokenizer(), **wide).save(tmp_path / "base")
     policy, handle = learned(Policy.load(tmp_path / "base", placement=ROUNDED))
     (tmp_path / "out").mkdir()
-    save_adapter(handle, tmp_path / "out")
+    kept_adapter(handle).save(tmp_path / "out")
     result = merged(policy, handle)
     torch.testing.assert_close(logits(result), logits(policy), atol=0, rtol=0)
     result.save(tmp_path / "out")

@@ -497,6 +497,8 @@ def test_prompts_of_a_deployment_without_weight_are_refused(policy_folder, tmp_p
 def test_every_process_needs_a_prompt(problem, monkeypatch):
     monkeypatch.setattr("alignment.kinds.align.run.world", lambda: World(0, 3))
     check_processes(problem(count=3))
-    for few in (problem(count=2), replace(problem(count=6, **SERVED), deployment=2)):
+    others = {"deployment": 2}, {"held": records(2)}
+    few = [replace(problem(count=6, **SERVED), **more) for more in others]
+    for one in (problem(count=2), *few):
         with pytest.raises(ConfigError, match="needs a prompt of its own"):
-            check_processes(few)
+            check_processes(one)

@@ -10,7 +10,7 @@ from peft.tuners.lora import LoraLayer
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from alignment.kinds.align.run import choose_result, read_problem, tune
+from alignment.kinds.align.run import read_problem, tune
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.adapters import FitAdapterSettings as _Settings
 from alignment.kinds.settings.computation import ComputationSettings
@@ -18,14 +18,15 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.lora import (
     adapted,
     dropping,
+    kept_adapter,
     merged,
-    save_adapter,
     shared,
     size_of,
     trained,
 )
 from alignment.models.policies import Policy
 from alignment.objectives.problem import begin, prepare
+from alignment.objectives.result import choose_result
 from alignment.objectives.steps import train_step
 from alignment.objectives.toy import outcomes
 from alignment.sampling.scoring import completion_token_logps
@@ -219,7 +220,7 @@ def test_dropout_works_while_it_learns_alone_and_always_the_same(policy):
 def test_an_adapter_kept_apart_is_what_peft_reads(policy, tmp_path):
     found, handle = some_adapter(policy)
     expected = logps(found)
-    save_adapter(handle, tmp_path)
+    kept_adapter(handle).save(tmp_path)
     read = PeftModel.from_pretrained(tiny_policy().model, str(tmp_path / "adapter")).eval()
     again = replace(found, model=read.get_base_model())
     torch.testing.assert_close(logps(again), expected, atol=1e-6, rtol=0)

@@ -9,7 +9,7 @@ from alignment.kinds.generate import run as generation
 from alignment.kinds.prefer import run as preferring
 from alignment.kinds.spec import RunSpec
 from alignment.lab import calibration, distilling
-from alignment.models import training
+from alignment.models import checkpoints, training
 from alignment.models.checks import check_apart
 from alignment.models.loading import loaded
 from alignment.objectives import problem
@@ -235,6 +235,7 @@ RUNS = {
         | {"asking about the facts": "facts", "finding the layer": "facts"}
         | {"reading texts": "texts", "checking the facts": "facts"},
     ),
+    "checkpoint": ({"step": 1}, {"keeping the checkpoint": "%"}),
     "import": (
         {"source": "folder", "name": "policy"},
         {"copying": "MB", "checking": "files", "loading": "weights", "trying": "%"},
@@ -271,6 +272,10 @@ def inputs(tmp_path):
     rating(tmp_path / "models" / "rater", {0: "bad", 1: "good"})
     models |= {"backbone": models["policy"], "source": models["policy"]}
     models["rater"] = str(tmp_path / "models" / "rater")
+    saved = checkpoints.save(
+        tmp_path, 1, {"policy": tiny_policy()}, {}, {"fit": {}, "mismatch": {"policy": 0.0}}
+    )
+    models["checkpoint"] = str(tmp_path / saved.path)
     return models | files | {"root": str(tmp_path)}
 
 

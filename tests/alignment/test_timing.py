@@ -68,7 +68,7 @@ def test_a_larger_model_takes_longer(name):
 
 def test_every_kind_but_those_that_bring_a_model_says_what_it_takes():
     unknown = {name for name, kind in KINDS.items() if kind.seconds is None}
-    assert unknown == {"import", "adopt"}
+    assert unknown == {"import", "adopt", "checkpoint"}
 
 
 def test_nobody_knows_how_fast_a_server_answers():
@@ -88,6 +88,19 @@ def test_looks_and_bounds_are_counted_of_what_is_fitted(name):
     assert seconds(evaluate_every=1) > seconds(evaluate_every=2) > usual
     assert seconds(most_tokens=1000) < usual < seconds(most_tokens=10**9) + 1e-9
     assert seconds(evaluate_on="own") > held > usual
+
+
+def test_looks_are_counted_of_what_learns_from_its_own_answers():
+    kind = KINDS["align"]
+
+    def seconds(**changes):
+        return kind.summed(kind.settings(**changes), TIMING)
+
+    assert seconds(evaluate_every=1) > seconds(evaluate_every=2) > seconds()
+    assert seconds(evaluate_every=2, evaluation_prompts=128) > seconds(evaluate_every=2)
+    each = (seconds(evaluate_every=1) - seconds(evaluate_every=2)) / 20  # of 40 steps
+    fewer = (seconds(evaluate_every=2) - seconds(evaluate_every=4)) / 10
+    assert each == pytest.approx(fewer)
 
 
 def test_heads_alone_take_the_reading_of_their_texts():

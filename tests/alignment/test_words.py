@@ -149,6 +149,13 @@ def test_held_out_rows_are_looked_at_while_others_teach(start, head):
     assert 0 <= seen[best]["heldout/accuracy"] <= 1
 
 
+def test_all_rows_may_be_learned_from(start):
+    events, _ = start("span", epochs=1, held_out=0)
+    summary = of(events, Finished)[0].summary
+    assert summary["texts_heldout"] == 0 < summary["texts_train"]
+    assert "token_f1" not in summary
+
+
 def test_long_rows_are_left_out_or_refused(start):
     long = {"tokens": ["good", "sun"] * 40, "tags": ["O", "B-praised"] * 40}
     events, _ = start("word", rows=[*rows_of("word", 20), long], epochs=1)

@@ -28,7 +28,8 @@ from webapp.runs.models import Run, State
 from webapp.runs.services import cancel_run, pause_run, resume_run
 
 STEPS = 40
-SETTINGS = ALIGN | {"steps": STEPS, "checkpoint_every": 1}
+LOOKING = {"evaluate_every": 2, "evaluation_prompts": 2, "kept": "best"}
+SETTINGS = ALIGN | LOOKING | {"steps": STEPS, "checkpoint_every": 1}
 KILLS = ("trainer", "worker", "trainer", "worker", "trainer")
 SHORT = TIMES | {"LEASE": "2", "REAP": "0.5"}
 

@@ -2,11 +2,15 @@
 
 import pytest
 
-from tests.factories import a_run, again
+from tests.factories import a_run, a_user, again
 from tests.labs import a_lab, some_labels
 from tests.tiny import ALIGN, SHORT, ended, prepared, stored_models, weights
 from webapp.labeling.models import Task
+from webapp.results.kept import standings_of
 from webapp.results.queries import metric_series
+from webapp.runs.checkpoints import evaluate_checkpoint
+from webapp.runs.models import State
+from webapp.runs.services import cancel_run
 
 pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(400)]
 
@@ -52,6 +56,25 @@ def test_a_killed_worker_changes_no_weight(machine, lab, tmp_path):
     assert killed.resume_from.step > 0
     assert weights(killed) == weights(straight)
     assert steps_shown(killed) == steps_shown(straight) == list(range(1, 31))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_checkpoint_is_evaluated_by_another_worker_while_the_training_goes_on(
+    machine, lab, tmp_path, rank
+):
+    rita, models = a_user(lab), stored_models(lab, tmp_path)
+    endless = ALIGN | {"steps": 100_000, "checkpoint_every": 2, "lora_rank": rank}
+    run = a_run(lab, "align", endless, inputs=models)
+    machine.worker("second").until(run.checkpoints.exists)
+    evaluation = ended(machine, evaluate_checkpoint(again(run), by=rita))
+    (row,) = standings_of(again(run)).rows
+    assert (row.evaluation, row.step > 0) == (evaluation, True)
+    assert row.figures[0]["n"] > 0
+    assert again(run).state == State.RUNNING
+    assert again(run).step > row.step
+    cancel_run(run, by=rita)
+    ended(machine, run, "cancelled")
 
 
 def steps_shown(run):

@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory, gettempdir
 
 import torch
 
-from alignment.kinds.align.run import measure
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import DIVERGENCES
 from alignment.models.policies import Policy
 from alignment.objectives.problem import Problem, begin, prepare
+from alignment.objectives.result import measure
 from alignment.objectives.steps import train_step
 from alignment.objectives.toy import listing, toy_problem, toy_state
 from alignment.seam.records import PromptRecord, prompt_key

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from alignment.seam.folders import manifest_sha256, size, verify
 from webapp.artifacts.models import Artifact
+from webapp.machine.disk import link_or_copy
 from webapp.projects.models import Project
 
 FRESH = timedelta(days=1)  # longer than any transaction that stores a row
@@ -51,7 +52,7 @@ def keep(folder: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".tmp-{uuid4().hex}")
     try:
-        shutil.copytree(folder, aside, copy_function=_link)
+        shutil.copytree(folder, aside, copy_function=link_or_copy)
         aside.rename(target)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
@@ -86,11 +87,3 @@ def store_time() -> float:
     clock = Path(settings.STORE) / ".clock"
     clock.touch()
     return clock.stat().st_mtime
-
-
-def _link(source: str, target: str) -> None:
-    """The same file at a second place, where the file system can; else a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -9,12 +9,14 @@ from django.utils.translation import gettext_lazy
 from alignment.kinds import KINDS
 from alignment.kinds.align.settings import TargetedSettings
 from alignment.kinds.kind import ASIDE, Kind, Rows
+from alignment.kinds.settings.evaluation import PromptLookSettings
 from alignment.kinds.settings.target import CLASSED
 from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.projects.models import Split
+from webapp.runs.inputs import FEWEST_LOOKED_AT
 
 Refusals = Iterator[tuple[str, str]]
 FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}  # of a snapshot, to learn from
@@ -47,7 +49,8 @@ def steps_refused(config: Settings) -> Refusals:
     """Numbers of steps and prompts that contradict each other, in settings that have both."""
     if not isinstance(config, TargetedSettings):
         return
-    if config.prompts_per_step > (most := config.most_of(config.prompts)):
+    taught = config.prompts - getattr(config, "kept_back", 0)
+    if config.prompts_per_step > (most := config.most_of(max(0, taught))):
         text = _("A step cannot use more prompts than take part: {n}.").format(n=most)
         yield "prompts_per_step", text
     if config.warmup > config.steps:
@@ -119,6 +122,19 @@ def no_known_answers(asked: Asked) -> Refusals:
         )
 
 
+def no_validation_prompts(asked: Asked) -> Refusals:
+    """An alignment that is to look at prompts of a split that has none."""
+    config = asked.config
+    if not isinstance(config, PromptLookSettings) or "policy" not in asked.inputs:
+        return
+    if not config.evaluate_every or config.evaluate_on != "own":
+        return
+    prompts = asked.inputs["policy"].project.prompts.of_split(Split.VALIDATION)
+    if prompts[:FEWEST_LOOKED_AT].count() < FEWEST_LOOKED_AT:
+        text = _("There are too few validation prompts to look at; keep training prompts back.")
+        yield "align-evaluate_on", text
+
+
 def uncounted_class(asked: Asked) -> Refusals:
     """A model that was aimed at a class, to be measured without the classifier that tells it."""
     policy = asked.inputs.get("policy")
@@ -173,5 +189,6 @@ CHECKS: tuple[Callable[[Asked], Refusals], ...] = (
     _same_model,
     partial_judge,
     no_known_answers,
+    no_validation_prompts,
     uncounted_class,
 )

@@ -11,11 +11,11 @@ from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import rewarded
 from webapp.projects.models import Project
+from webapp.runs.evaluations import learned_from, usual_evaluation
 from webapp.runs.models import Run
 from webapp.site.htmx import is_key
 
 PROPOSED = ("policy", "reward", "judged", "texts")  # also where a run may do without one
-AIM = ("beta", "divergence", "alpha")  # settings of an alignment that its evaluation is about
 
 
 class Proposal(NamedTuple):
@@ -82,22 +82,13 @@ def evaluation(
         {row.role: row.artifact for row in made.inputs.select_related("artifact")} if made else {}
     )
     rewards = rows.reward_models()
-    optimised = read.get("reward") or first_of(rewards, "train")
+    optimised = read.get("reward") or learned_from(rewards, "train")
     reward = chosen["reward"] or (optimised if policy is None or rewarded(policy) else None)
-    judge = chosen["judge"] or first_of(rewards, "validation")
+    judge = chosen["judge"] or learned_from(rewards, "validation")
     reference = chosen["reference"] or read.get("reference") or read.get("policy")
     initial = {"policy": policy, "reference": reference, "reward": reward, "judge": judge}
     initial |= {role: chosen[role] or read.get(role) for role in ("classifier", "code")}
-    config = KINDS["evaluate"].settings()
-    if initial["classifier"] is not None:
-        config = config.model_copy(update={"classes": "counted"})
-    if judge is None:
-        simulated = project.memberships.filter(user__simulated=True).exists()
-        config = config.model_copy(update={"judge": "utility" if simulated else "none"})
-    aim = {name: made.config[name] for name in AIM if made and name in made.config}
-    if made and made.config.get("objective", "fdpg") != "fdpg":
-        aim["divergence"] = "reverse_kl"
-    return Proposal(initial, config.model_copy(update=aim))
+    return Proposal(initial, usual_evaluation(project, made, judge, initial["classifier"]))
 
 
 def comparison(
@@ -116,12 +107,7 @@ def comparison(
         initial |= {role: chosen[role] or read.get(role) for role in taken}
         initial["reference"] = initial["reference"] or read.get("policy")
         config = config.model_copy(update={"distance": "measured"})
-    initial["judge"] = chosen["judge"] or first_of(rows.reward_models(), "validation")
+    initial["judge"] = chosen["judge"] or learned_from(rows.reward_models(), "validation")
     if initial["judge"] is not None:
         config = config.model_copy(update={"judge": "held_out_labels"})
     return Proposal(initial, config)
-
-
-def first_of(rewards: ArtifactQuerySet, split: str) -> Artifact | None:
-    """The newest reward model that learned from the labels of a split."""
-    return rewards.filter(producer__config__labels=split).first()

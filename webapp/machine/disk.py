@@ -1,8 +1,10 @@
-"""Telling a full disk from a bug.
+"""Telling a full disk from a bug, and sparing room on it.
 
 Full is whatever a person mends by making room: no blocks, no inodes, no quota left.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from errno import EDQUOT, ENOSPC
@@ -76,3 +78,11 @@ def _refuses(folder: Path) -> bool:
     except OSError as error:
         return error.errno in FULL
     return False
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """The same file at a second place, where the file system can; else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

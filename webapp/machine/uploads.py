@@ -1,4 +1,4 @@
-"""Files that people sent and that a job or a run is going to read: the one owner of STORE/uploads."""
+"""Files that a job or a run is going to read and nobody else keeps, mostly sent by people: the one owner of STORE/uploads."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from alignment.seam.modelfiles import safe_name
+from webapp.machine.disk import link_or_copy
 
 if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
@@ -43,6 +44,23 @@ def keep_files(name: str, files: Iterable["UploadedFile[bytes]"]) -> None:
     except BaseException:
         forget(name)
         raise
+
+
+def hold(name: str, folder: Path) -> bool:
+    """Keep the files of a folder under this name too, whoever removes them there; False where some are gone already.
+
+    Nothing is copied where both are on one disk.
+    """
+    place = place_of(name)
+    aside = place.with_name(f".{uuid4().hex}")
+    if place.is_dir():
+        return True
+    try:
+        shutil.copytree(folder, aside, copy_function=link_or_copy)
+        aside.rename(place)
+    except (OSError, shutil.Error):  # somebody removed them meanwhile, or holds them as well
+        shutil.rmtree(aside, ignore_errors=True)
+    return place.is_dir()
 
 
 def forget(name: str) -> None:

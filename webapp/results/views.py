@@ -27,6 +27,7 @@ from webapp.projects.access import Action, project_for
 from webapp.rendering.services import rendered
 from webapp.results import queries
 from webapp.results.charts import charts_for, table_of
+from webapp.results.kept import standings_of
 from webapp.results.measurements import Evaluation, evaluation_of
 from webapp.results.words import (
     agents,
@@ -61,6 +62,7 @@ def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse
     run = run_for(request, project_id, run_id, with_history)
     context = standing(run, stamp) | evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
     context["extendable"] = can_be_extended(run)
+    context["kept"] = standings_of(run) if run.kind == "align" else None
     context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
     return render_page(request, "runs/detail.html", context, partial="live")
 
@@ -253,7 +255,7 @@ def log(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse | 
 @login_required
 @require_POST
 def act(request: PersonRequest, project_id: int, run_id: int, action: str) -> HttpResponse:
-    """Cancel, pause, resume or try again; what is not possible is said."""
+    """Cancel, pause, resume, try again, or evaluate the newest checkpoint; what is not possible is said."""
     run = run_for(request, project_id, run_id, can=Action.START_RUNS)
     if action not in ACTIONS:
         raise Http404

@@ -6,8 +6,13 @@ from typing import NamedTuple
 from django.utils.translation import gettext_noop as _
 
 from alignment.kinds import KINDS
-from webapp.runs import services
+from webapp.runs import checkpoints, services
 from webapp.runs.models import FINAL, Intent, Run, State
+
+
+def always(_run: Run) -> bool:
+    """Whatever run it is."""
+    return True
 
 
 class _Action(NamedTuple):
@@ -18,6 +23,7 @@ class _Action(NamedTuple):
     service: Callable[..., Run]
     states: Collection[State]
     danger: bool = False
+    where: Callable[[Run], bool] = always  # of the runs in such a state
 
 
 WORKING = (State.STARTING, State.RUNNING)
@@ -27,6 +33,13 @@ ACTIONS = {
     ),
     "pause": _Action(
         _("Pause"), _("Save, then stop."), services.pause_run, (State.QUEUED, *WORKING)
+    ),
+    "evaluate": _Action(
+        _("Evaluate the checkpoint"),
+        _("Another worker keeps the newest one as a model and evaluates it."),
+        checkpoints.evaluate_checkpoint,
+        (State.RUNNING, State.INTERRUPTED, State.FAILED, State.CANCELLED),
+        where=checkpoints.has_checkpoint,
     ),
     "retry": _Action(
         _("Try again"),
@@ -46,7 +59,11 @@ ACTIONS = {
 
 def actions_for(run: Run) -> dict[str, _Action]:
     """The actions that make sense for this run now."""
-    possible = {name: action for name, action in ACTIONS.items() if run.state in action.states}
+    possible = {
+        name: action
+        for name, action in ACTIONS.items()
+        if run.state in action.states and action.where(run)
+    }
     if run.intent == Intent.CANCEL and run.state not in FINAL:
         possible.pop("cancel", None)
     if run.state in WORKING and not KINDS[run.kind].can_save(run.config):

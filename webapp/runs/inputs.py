@@ -17,6 +17,7 @@ from webapp.runs.models import Run
 
 # What the trainer calls rows of a snapshot that are no pairs or labels.
 NAMED = {Rows.JUDGED: "judged", Rows.IMITATED: "demonstrations", Rows.THUMBS: "thumbs"}
+FEWEST_LOOKED_AT = 2  # prompts: one has no interval
 OWN_FILES = ("evaluation", "preferences")  # roles of rows that stand beside others of their kind
 Paths = dict[str, str]  # for RunSpec, by the trainer's names
 Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
@@ -119,6 +120,12 @@ def write_held_out(run: Run, folder: Path, asked: Prompts) -> Paths:
     """Write the prompts that only measure, as many as the settings say. Raises RunError when too few."""
     rows = run.project.prompts.of_split(Split(asked.split))[: config_of(run).held_out_prompts]
     return {"held_out": _written(folder / "held_out.jsonl", rows, asked.least)}
+
+
+def write_evaluation(run: Run, folder: Path, split: Split, count: int) -> Paths:
+    """Write the first prompts of a split that a training looks at. Raises RunError where there are fewer than two."""
+    rows = run.project.prompts.of_split(split)[:count]
+    return {"evaluation": _written(folder / "evaluation.jsonl", rows, FEWEST_LOOKED_AT)}
 
 
 def _written(path: Path, prompts: PromptQuerySet, least: int) -> str:

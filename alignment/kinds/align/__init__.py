@@ -1,16 +1,19 @@
 """Align a policy to a target by its own completions."""
 
+import math
+
 from alignment.kinds.align.results import CURVES, AlignResults
 from alignment.kinds.align.settings import AlignConfig, TargetedSettings
 from alignment.kinds.align.words import aim, goal, tilt
 from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
+from alignment.kinds.settings.evaluation import LOOKED, OWN
 from alignment.seam import memory
 from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 KNOWN_AT_ONCE = 64  # prompts whose reference answers are written together
-MEASURED, FEW = 64, 4  # prompts of the final KL, and answers to each
+MEASURED, FEW = 64, 4  # prompts of the final KL, and answers to each, as to those of a look
 
 
 def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
@@ -24,21 +27,38 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
         memory.trained(shape, config.lora_rank, config.moments(shape.width), four_bits=rounded)
         + memory.read(shape, four_bits=rounded)
         + judges
+        + memory.read(shape, int(config.keeps_best and not config.lora_rank))
         + memory.stepping(shape, drawn)
         + memory.kept(shape, drawn * config.max_new_tokens)
     )
 
 
 def needed_seconds(config: AlignConfig, timing: Timing) -> float:
-    """The reference's answers, the steps, and what the result is measured by."""
-    return needed_by(config, timing, 1)
+    """The reference's answers, the steps, the looks, and what the result is measured by."""
+    return needed_by(config, timing, 1) + looking_seconds(config, timing)
+
+
+def looking_seconds(config: AlignConfig, timing: Timing) -> float:
+    """Of all looks, the one that measures the result, and the reference's answers to held-out prompts."""
+    if not config.evaluate_every:
+        return 0.0
+    held, limit, readers = config.evaluation_prompts, config.max_new_tokens, readers_of(config)
+    known = timing.writing(held, config.reference_completions, limit, KNOWN_AT_ONCE)
+    known += readers * timing.reading(held * config.reference_completions)
+    look = timing.writing(held, FEW, limit) + readers * timing.reading(held * FEW)
+    return known + (math.ceil(config.steps / config.evaluate_every) + 1) * look
+
+
+def readers_of(config: TargetedSettings) -> int:
+    """How many models read each answer that the policy wrote."""
+    return 1 + bool(config.reward_weight) + config.classed
 
 
 def needed_by(config: TargetedSettings, timing: Timing, policies: int) -> float:
     """The same of so many policies, which learn from each other's answers."""
     prompts = min(config.prompts, timing.extent.prompts)
     limit, copies = config.max_new_tokens, config.completions_per_prompt
-    readers = 1 + bool(config.reward_weight) + config.classed  # of each answer
+    readers = readers_of(config)
     known = timing.writing(prompts, config.reference_completions, limit, KNOWN_AT_ONCE)
     known += readers * timing.reading(prompts * config.reference_completions)
     rows = config.prompts_per_step * copies
@@ -130,6 +150,7 @@ KIND = Kind(
             beside=("stored_share",),
         ),
         Input(role="deployment", optional=True),
+        Input(role="evaluation", when=OWN, beside=LOOKED),
     ),
     prompts=Prompts("train", 1),
     run="alignment.kinds.align.run:align",

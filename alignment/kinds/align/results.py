@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from alignment.kinds.curves import CUT, DISTANCE, LEARNING, LENGTH, SAMPLES
+from alignment.kinds.curves import CUT, DISTANCE, LENGTH, LOSS, SAMPLES, STEPPING
 from alignment.kinds.settings.divergences import DIVERGENCES
 from alignment.kinds.settings.objectives import OBJECTIVES
 from alignment.seam.curves import Curve, Place
@@ -26,6 +26,10 @@ class AlignResults(StartedResults):
     reward: Estimate | None = result(_("Reward"))
     reward_gain: Estimate | None = result(_("Reward gain"))
     divergence_target: Estimate | None = result(_("Divergence to the target"))
+    divergence_heldout: Estimate | None = result(
+        _("Divergence to the target, held out"),
+        meaning=_("On prompts that were looked at and not learned from, of answers drawn anew."),
+    )
     constraints_met: Estimate | None = result(_("Constraints met"))
     steps: int | None = result(_("Steps"))
     objective: str | None = result(_("Objective"), words=OBJECTIVES)
@@ -58,8 +62,18 @@ TARGETED = (
     Curve("nll/demonstrations", _("Loss of the demonstrations"), _("nats / token"), Place.SOME),
 )
 CURVES = (
-    *LEARNING,
+    LOSS,
+    *STEPPING,
     *TARGETED,
+    Curve("heldout/loss", _("Divergence to the target, held out"), _("divergence"), Place.SOME),
+    Curve(
+        "heldout/interval",
+        _("Half the width of its 95 % interval"),
+        _("divergence, over held-out prompts"),
+        Place.SOME,
+    ),
+    Curve("heldout/reward", _("Reward, held out"), _("mean reward"), Place.SOME),
+    Curve("heldout/kl", _("Distance from the reference, held out"), _("KL (nats)"), Place.SOME),
     Curve("advantage/std", _("Spread of the advantages"), _("reward"), Place.SOME),
     Curve("ratio/clipped", _("Stopped by the clip"), _("share of ratios"), Place.SOME),
     Curve("prompts/dull", _("Prompts whose completions have one reward"), _("share"), Place.SOME),

@@ -9,54 +9,42 @@ this step's samples enter it after the step, so the gradient is unbiased given t
 largest distance from the scorer's is a metric of every step.
 """
 
-import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import torch
 
-from alignment.classification.model import Classifier, chance_of
+from alignment.classification.model import class_chance
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.sft.run import demonstrations
 from alignment.kinds.spec import RunSpec
-from alignment.maths.divergences import divergence_of
-from alignment.maths.estimators import estimate, paired_estimate
+from alignment.models.bounds import HeldOut
 from alignment.models.classifier_checks import reads_prompts
 from alignment.models.computation import check_device, set_up
-from alignment.models.control_tokens import controls, counted
 from alignment.models.devices import ONE, Placement
 from alignment.models.distributed import world
-from alignment.models.forms.form import make_plain
 from alignment.models.inputs import same_model
-from alignment.models.lora import forget, load_trained, merged, save_adapter, shared, size_of
+from alignment.models.lora import kept_adapter, merged, shared
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, policies_of
-from alignment.models.policies import Policy
-from alignment.models.sharding import SHARDING, load_whole
+from alignment.models.sharding import SHARDING
 from alignment.models.stepping import Loop, steps
 from alignment.models.texts import drawn_texts, written
 from alignment.models.training import longest_of
 from alignment.models.trials import sampler
+from alignment.objectives.looks import looks_of, next_held, prepare_held, prompts_apart
 from alignment.objectives.pairs import pairs_of
-from alignment.objectives.problem import (
-    DRAWING,
-    Problem,
-    Scored,
-    State,
-    begin,
-    next_prompts,
-    prepare,
-    score,
-)
+from alignment.objectives.problem import Problem, State, begin, next_prompts, prepare
 from alignment.objectives.receipts import receipts, with_contract
 from alignment.objectives.replay import answered_anew
+from alignment.objectives.result import choose_result, measured
 from alignment.objectives.saving import restore, save
 from alignment.objectives.start import FAR_PROMPTS, start_facts, start_of
-from alignment.objectives.steps import guarded, token_kls, train_step
+from alignment.objectives.steps import guarded, train_step
 from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
 from alignment.reward.code import CodeReward
@@ -78,7 +66,6 @@ from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split, taking
 from alignment.seam.records import (
     DemonstrationRecord,
-    Estimate,
     PairRecord,
     PromptRecord,
     Receipts,
@@ -86,13 +73,11 @@ from alignment.seam.records import (
 )
 from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
-from alignment.targets.targets import Scorer, no_class, no_reward, parts, save_target
+from alignment.targets.targets import Scorer, no_reward, save_target
 
 Progress = Generator[Event, str | None, None]
 
 ROLES = ("policy", "reference", "reward", "prompts")
-MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
-FIRST_WILL_DO = (8, 1, 1)  # shares of the candidates for the result in what there is to measure
 
 
 def align(spec: RunSpec, folder: Path) -> Progress:
@@ -115,6 +100,7 @@ class Inputs:
     demonstrations: list[DemonstrationRecord]
     preferences: list[PairRecord]
     told: list[Fitted]
+    held: list[PromptRecord]  # that are looked at
     passed_over: int = 0  # prompts that were not chosen
 
 
@@ -134,7 +120,8 @@ def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
         return found.rows
 
     deployment = deployment_prompts(paths, config)
-    prompts = fitting("prompts", first_prompts(paths["prompts"], config))
+    asked = fitting("prompts", first_prompts(paths["prompts"], config))
+    prompts, held = held_back(asked, paths, config, fitting)
     imitated: list[DemonstrationRecord] = []
     if config.demonstration_weight:
         rows = demonstrations(spec, folder)
@@ -156,7 +143,23 @@ def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
         demonstrations=imitated,
         preferences=preferred,
         told=told,
+        held=held,
     )
+
+
+def held_back(
+    prompts: list[PromptRecord],
+    paths: Mapping[str, Path],
+    config: AlignConfig,
+    fitting: Callable[[str, Sequence[PromptRecord]], list[PromptRecord]],
+) -> tuple[list[PromptRecord], list[PromptRecord]]:
+    """The prompts to learn from, and those that are looked at; raises DataError where none is left to learn from."""
+    if not config.evaluate_every:
+        return prompts, []
+    own = None
+    if config.evaluate_on == "own":
+        own = fitting("evaluation", list(read_jsonl(paths["evaluation"], PromptRecord)))
+    return prompts_apart(prompts, own, config.evaluation_prompts)
 
 
 def with_chosen(
@@ -187,25 +190,21 @@ def read_problem(
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
         reference = shared(reference)
     set_up(reference, config, backward=False)
-    turns = [prompt.messages for prompt in prompts + deployment]
+    asked = prompts + deployment + rows.held
+    turns = [prompt.messages for prompt in asked]
     reward: Scorer = no_reward
-    chance: Scorer = no_class
     beside: SharedReading | None = None
     if config.reward_weight:
         model = RewardModel.load(inputs["reward"], placement=placement).knowing(reference, turns)
         beside = SharedReading.of(model, reference)
         reward = beside.score if beside else model.score
-    if config.classed:
-        known = Classifier.load(inputs["classifier"], placement=placement)
-        known = known.knowing(reference, turns)
-        chance = chance_of(known, config.class_name)
     code = None
     if config.code_weight:
-        asked = prompts + deployment
         code = CodeReward.load(inputs["code"], config, [reference], asked, own=not spec.run)
     return Problem(
         prompts=prompts + deployment,
         deployment=len(deployment),
+        held=rows.held,
         start=inputs["policy"],
         same=same_model(inputs["policy"], inputs["reference"]),
         reference=reference,
@@ -217,7 +216,7 @@ def read_problem(
         if config.stored_share
         else (),
         reward=reward,
-        chance=chance,
+        chance=class_chance(config, inputs, [reference], turns),
         code=code,
         reading=beside.token_logps if beside else None,
         config=config,
@@ -253,6 +252,8 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
         missing.append("completions")
     if config.classed and "classifier" not in spec.inputs:
         missing.append("classifier")
+    if config.evaluate_every and config.evaluate_on == "own" and "evaluation" not in spec.inputs:
+        missing.append("evaluation")
     if config.code_weight and "code" not in spec.inputs:
         missing.append("reward from code")
     if missing:
@@ -289,14 +290,15 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     started = time.perf_counter()
     check_processes(problem)
     state, bit_exact = restore(problem, resume) if resume else (begin(problem), True)
+    held = looks_of(problem, state)
     course = Course(
         problem,
         state,
         look=lambda: checked(problem, state, new=resume is None),
         show=lambda stage: draw_samples(problem, state, stage),
-        take=lambda: timed(state, lambda: train_step(problem, state)),
+        take=lambda: timed(state, lambda: step_and_look(problem, state, held)),
         save=lambda: save(state, folder),
-        over=lambda: state.over_budget or bool(state.progress.ended_by(problem.config)),
+        over=lambda: state.over_budget or bool(state.progress.ended_by(problem.config, held)),
     )
     yield ready(course, bit_exact=bit_exact)
     if (yield from followed(course, new=resume is None)) == "save":
@@ -313,6 +315,14 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     summary["receipts"] = proof.model_dump()
     summary |= problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def step_and_look(problem: Problem, state: State, held: HeldOut | None) -> dict[str, float]:
+    """A step's metrics, and those of the look that is due after it."""
+    told = train_step(problem, state)
+    if held is not None and held.is_due(state.step, problem.config.steps):
+        told |= state.progress.look(held, state.policy.model, state.step)
+    return told
 
 
 def timed(state: State, take: Callable[[], dict[str, float]]) -> dict[str, float]:
@@ -392,7 +402,7 @@ def save_result(problem: Problem, state: State, checked: Receipts, folder: Path)
     with committed(folder / "output") as output:
         adapter = state.adapter
         if adapter and problem.config.keep_adapter:
-            save_adapter(adapter, output)
+            kept_adapter(adapter).save(output)
         (merged(state.policy, adapter) if adapter else state.policy).save(output)
         save_target(problem.config, state.lambdas, output)
         checked.store(output)
@@ -401,7 +411,7 @@ def save_result(problem: Problem, state: State, checked: Receipts, folder: Path)
 def check_processes(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step."""
     size, config = world().size, problem.config
-    fewest = min(problem.trained, problem.deployment or problem.trained)
+    fewest = min(filter(None, (problem.trained, problem.deployment, len(problem.held))))
     if size > 1 and min(answered_anew(config), fewest) < size:
         raise ConfigError(
             _(
@@ -420,19 +430,42 @@ def check_processes(problem: Problem) -> None:
         )
 
 
+class ReferencePhase(NamedTuple):
+    """Prompts that the reference answers before the first step: how many, which come next, and how they are asked."""
+
+    name: str
+    total: int
+    following: Callable[[Problem, State], range]
+    ask: Callable[[Problem, State], None]
+
+
+def batch_by_batch(
+    asked: ReferencePhase, problem: Problem, state: State
+) -> Generator[Event, str | None, str | None]:
+    """The phase in which the reference answers them; "save" if that was asked meanwhile."""
+    batch = asked.following(problem, state)
+    left = asked.total - batch.start
+    with counting(left, _("prompts")) as phase:
+        while batch:
+            begins = PhaseStarted(name=asked.name)
+            if (yield phase.event if phase.done else begins) == "save":
+                return "save"
+            with taking(len(batch) / left):
+                asked.ask(problem, state)
+            batch = asked.following(problem, state)
+    return None
+
+
 def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None, str | None]:
     """What training needs to know first: "save" if that was asked meanwhile.
 
     The reference's completions of all prompts, batch by batch, then what it says of stored ones.
     """
-    left = len(problem.prompts) - len(state.known.reference_rewards)
-    with counting(left, _("prompts")) as phase:
-        while batch := next_prompts(problem, state):
-            begins = PhaseStarted(name=_("reference completions"))
-            if (yield phase.event if phase.done else begins) == "save":
-                return "save"
-            with taking(len(batch) / left):
-                prepare(problem, state)
+    known = ReferencePhase(_("reference completions"), len(problem.prompts), next_prompts, prepare)
+    of_held = _("reference completions of held-out prompts")
+    for asked in (known, ReferencePhase(of_held, len(problem.held), next_held, prepare_held)):
+        if (yield from batch_by_batch(asked, problem, state)) == "save":
+            return "save"
     if problem.stored:
         yield PhaseStarted(name=_("scoring stored completions"))
         with counting(len(problem.stored), _("completions")), taking(1):
@@ -468,125 +501,3 @@ def draw_samples(problem: Problem, state: State, stage: Stage) -> Iterator[Sampl
             completion=text,
             reward=reward,
         )
-
-
-def choose_result(problem: Problem, state: State) -> dict[str, Any]:
-    """Leave the newest policy within the KL budget in the state; its measurements.
-
-    Raises ConfigError where no step had anything to learn from.
-    """
-    check_taught(problem.config, state)
-    found: dict[str, Any] = {}
-    for share, stopped_by in zip(split(*FIRST_WILL_DO), candidates(problem, state), strict=False):
-        with share:
-            found = {"stopped_by": stopped_by, **measure(problem, state)}
-        if not found["kl_reference"]["value"] > problem.config.kl_budget:
-            break
-    read = {"stored_completions": len(problem.stored)} if problem.stored else {}
-    held = counted(controls(state.policy.tokenizer).held, problem.prompts)
-    return {
-        "steps": state.step,
-        **read,
-        **found,
-        **held,
-        "parameters": size_of(state.policy.model),
-    }
-
-
-def candidates(problem: Problem, state: State) -> Iterator[str]:
-    """Put one policy after another into the state, and say what ended its training.
-
-    The newest weights, the last ones that a step saw within the budget, the start.
-    """
-    if not state.over_budget:
-        yield state.progress.ended_by(problem.config) or "steps"
-    load_trained(state.policy.model, state.measured)
-    yield "kl_budget"
-    back_to_start(problem, state)
-    yield "kl_budget"
-
-
-def check_taught(config: AlignConfig, state: State) -> None:
-    """Raise ConfigError where every prompt was skipped in every step: the policy is what it was."""
-    if state.taught or not state.step or config.demonstration_weight:
-        return
-    raise ConfigError(
-        _(
-            "Nothing was learned in {step:,} steps: no completion of any prompt was in the "
-            "target, so that all prompts were skipped. Ask for what the model writes now and "
-            "then, soften the constraint (soften), or draw more completions per prompt."
-        ).format(step=state.step)
-    )
-
-
-def back_to_start(problem: Problem, state: State) -> None:
-    """Undo all training."""
-    if state.adapter is not None:
-        forget(state.policy.model)
-    else:
-        start = make_plain(Policy.load(problem.start).model)
-        load_whole(state.policy.model, start.state_dict())
-
-
-def measured(problem: Problem) -> int:
-    """Of how many completions a result is measured."""
-    return min(MEASURED_PROMPTS, problem.trained) * MEASURED_COMPLETIONS
-
-
-def measure(problem: Problem, state: State) -> dict[str, Any]:
-    """KL to the reference (Rao-Blackwell) and reward, from fresh completions of training prompts."""
-    places = range(min(MEASURED_PROMPTS, problem.trained))
-    drawing, reading, judging = split(DRAWING, 1, 1)
-    with drawing:
-        rollouts = sample(
-            state.policy,
-            [problem.ids[place] for place in places],
-            completions=MEASURED_COMPLETIONS,
-            max_new_tokens=problem.config.max_new_tokens,
-            generator=torch.Generator().manual_seed(problem.seed + 2),
-        )
-    with reading:
-        kls = token_kls(problem, state, rollouts).sum(1)
-    with judging:
-        scored = score(problem, rollouts, state.lambdas)
-    kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, scored.rewards))
-    before = state.known.reference_rewards[: len(places)]
-    return {
-        "kl_reference": estimate(kl, "nats").model_dump(),
-        "reward": estimate(reward).model_dump(),
-        "reward_gain": paired_estimate(before, reward).model_dump(),
-        **_distance(problem, state, scored),
-        "objective": problem.config.objective,
-        "divergence": problem.config.minimised,
-        "beta": problem.config.beta,
-        **{
-            name.replace("/", "_"): estimate(
-                column.view(len(places), -1).mean(1).tolist()
-            ).model_dump()
-            for name, column in parts(problem.target, scored.values)
-        },
-        **fit_summary(problem, state),
-    }
-
-
-def _distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
-    """D_f(policy || target) given the estimates of Z, over those of the first prompts that have one."""
-    places = range(len(scored.rewards) // MEASURED_COMPLETIONS)
-    log_z = torch.tensor([state.known.z.log_z(problem.prompts[place].key) for place in places])
-    u = log_z.double()[:, None] - scored.log_weights.cpu().view(len(places), -1)
-    terms = divergence_of(problem.config).terms(u[log_z != -math.inf])
-    return (
-        {"divergence_target": estimate(terms.mean(1).tolist()).model_dump()} if len(terms) else {}
-    )
-
-
-def fit_summary(problem: Problem, state: State) -> dict[str, Any]:
-    """Lambda of every wished mean with its interval, and what it achieved on the reference."""
-    found: dict[str, Any] = {}
-    for row in state.known.fit.get("wishes", []):
-        name, count = row["name"], problem.trained
-        found[f"lambda_{name}"] = Estimate(
-            value=row["lambda"], low=row["low"], high=row["high"], n=count
-        ).model_dump()
-        found[f"wished_{name}"], found[f"achieved_{name}"] = row["wished"], row["achieved"]
-    return found | ({"fit_ess_fraction": state.known.fit["ess_fraction"]} if found else {})

@@ -13,6 +13,7 @@ from alignment.kinds.settings.adapters import (
 )
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, UNBOUNDED, DivergenceName
+from alignment.kinds.settings.evaluation import PromptLookSettings
 from alignment.kinds.settings.gradient import GradientSettings
 from alignment.kinds.settings.loop import SamplingSettings, StepSettings
 from alignment.kinds.settings.objectives import (
@@ -246,6 +247,7 @@ class AlignConfig(
     PreferenceTermSettings,
     SignalSettings,
     PolicyGradientSettings,
+    PromptLookSettings,
     LoopScheduleSettings,
     TargetedSettings,
     OneDivergence,

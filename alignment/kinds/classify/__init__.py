@@ -37,11 +37,13 @@ def sentence(config: ClassifyConfig, given: Given) -> str:
         "file": _("the classes in {texts}"),
     }
     source = sources["file" if config.source == "file" else config.meaning]
+    some = _(
+        "Learns {source}, which it sees {times}, starting from {backbone}; but for {held_out:.0f} % of it, which "
+        "only measures how well classes are told."
+    )
+    every = _("Learns {source}, which it sees {times}, starting from {backbone}.")
     return said(
-        _(
-            "Learns {source}, which it sees {times}, starting from {backbone}; but for {held_out:.0f} % of it, which "
-            "only measures how well classes are told."
-        ),
+        some if config.held_out else every,
         source=said(source, **given.names),
         times=times(config.epochs),
         backbone=given.names["backbone"],

@@ -71,10 +71,9 @@ def classify_texts(spec: RunSpec, folder: Path) -> Progress:
         return
     yield PhaseStarted(name=_("measuring"))
     with counting(len(held), _("texts")), taking(1):
-        told = told_texts(one, kept, held)
+        figures, checks = held_figures(one, kept, fitted, held, spec.seed) if held else ({}, [])
     summary = {
-        **measures(told, spec.seed),
-        **rulers(told, fitted, shares_of(kept, fitted)),
+        **figures,
         "texts_train": len(fitted),
         "texts_heldout": len(held),
         "texts_disputed": kept.disputed,
@@ -84,13 +83,25 @@ def classify_texts(spec: RunSpec, folder: Path) -> Progress:
         "classes": list(kept.classes),
         "parameters": size_of(one.model),
         "rows": [fitting.told.counts],
-        **tables(told),
         **control_tokens(one, kept.rows),
     }
     with committed(folder / "output") as output:
         one.save(output)
-        checks = [slope_receipt(told.probabilities, told.shares), stored_receipt(output, one, held)]
+        checks = [*checks, stored_receipt(output, one, held or fitted)]
     yield Finished(summary=summary | {"checks": checks})
+
+
+def held_figures(
+    one: Classifier,
+    kept: ClassedTexts,
+    fitted: Sequence[ClassedRecord],
+    held: Sequence[ClassedRecord],
+    seed: int,
+) -> tuple[dict[str, object], list[dict[str, Any]]]:
+    """All that held-out texts say of a classifier, and the receipt of its loss on them."""
+    told = told_texts(one, kept, held)
+    found = measures(told, seed) | rulers(told, fitted, shares_of(kept, fitted)) | tables(told)
+    return found, [slope_receipt(told.probabilities, told.shares)]
 
 
 def classify_words(spec: RunSpec, folder: Path) -> Progress:
@@ -116,15 +127,21 @@ def classify_words(spec: RunSpec, folder: Path) -> Progress:
         return
     yield PhaseStarted(name=_("measuring"))
     with counting(len(held), _("texts")), taking(1):
-        if config.head == "word":
-            found = tag_measures(one, fitted, held, spec.seed)
-        else:
-            found = span_measures(one, held)
+        found = measures_of_words(one, fitted, held, spec.seed) if held else {}
     with committed(folder / "output") as output:
         one.save(output)
     counts = {"texts_train": len(fitted), "texts_heldout": len(held), "bad_lines": bad_lines}
     size = {"parameters": size_of(one.model), "rows": [told.counts], "classes": list(one.classes)}
     yield Finished(summary={**found, **counts, **size, **data.progress.told, "head": config.head})
+
+
+def measures_of_words(
+    one: WordModel, fitted: Sequence[ReadRow], held: Sequence[ReadRow], seed: int
+) -> dict[str, object]:
+    """What held-out rows say of a model of words."""
+    if one.head == "word":
+        return tag_measures(one, fitted, held, seed)
+    return span_measures(one, held)
 
 
 def names_of(records: Sequence[TaggedRecord | SpanRecord]) -> tuple[str, ...]:

@@ -193,9 +193,11 @@ class LearningSettings(Settings):
     held_out: float = setting(
         0.2,
         _("Held-out share"),
-        help=_("Share of the prompts, or of texts without one, that only measure the result."),
+        help=_(
+            "Share of the prompts, or of texts without one, that only measure the result; 0 holds out none."
+        ),
         topic=TRAINING,
-        ge=0.05,
+        ge=0,
         le=0.5,
         advanced=True,
     )

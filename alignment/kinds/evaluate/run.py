@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alignment.classification.model import Classifier, chance_of
+from alignment.classification.model import class_chance
 from alignment.evaluation.beside import Beside, measured_beside, told_of
 from alignment.evaluation.serving import Cut, as_served
 from alignment.kinds.align.settings import AlignConfig
@@ -67,14 +67,12 @@ from alignment.seam.events import (
 )
 from alignment.seam.folders import committed
 from alignment.seam.progress import in_batches, split, through
-from alignment.seam.records import Message, PromptRecord, ScoredSample, read_jsonl, write_jsonl
+from alignment.seam.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
 from alignment.seam.words import _
 from alignment.targets.targets import (
-    Scorer,
     Target,
     Values,
     load_target,
-    no_class,
     no_reward,
     parts,
     target_of,
@@ -318,23 +316,6 @@ def aimed_at(
         raise ConfigError(_("The policy was aimed at a reward from code; name it."))
     code = CodeReward.load(at["code"], aim, [reference, policy], prompts, own=own)
     return target_of(aim, reward, reference, chance, code)
-
-
-def class_chance(
-    aim: AlignConfig,
-    at: Mapping[str, Path],
-    policies: Sequence[Policy],
-    turns: Sequence[Sequence[Message]],
-) -> Scorer:
-    """The probability of the class that an alignment was aimed at; raises ConfigError where its classifier is missing."""
-    if not aim.classed:
-        return no_class
-    if "classifier" not in at:
-        raise ConfigError(_("The policy was aimed at a class; name the classifier that tells it."))
-    model = Classifier.load(at["classifier"], placement=policies[0].placement)
-    for policy in policies:
-        model = model.knowing(policy, turns)
-    return chance_of(model, aim.class_name)
 
 
 def aim_of(config: EvaluateConfig) -> AlignConfig:

@@ -19,10 +19,8 @@ from alignment.kinds.align.run import (
     Progress,
     Stage,
     check_processes,
-    choose_result,
     draw_samples,
     followed,
-    measured,
     read_inputs,
     read_problem,
     ready,
@@ -46,6 +44,7 @@ from alignment.objectives.problem import (
     score,
 )
 from alignment.objectives.receipts import pool_receipts, with_contract, worst
+from alignment.objectives.result import choose_result, measured
 from alignment.objectives.saving import restore_all, save_all
 from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import (

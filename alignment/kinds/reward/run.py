@@ -11,6 +11,7 @@ from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.control_tokens import controls, counted
 from alignment.models.devices import default_device
+from alignment.models.lora import ADAPTER, KeptAdapter
 from alignment.models.overlong import Fitting, Reader, fitting_labels
 from alignment.models.training import Run, ready_on, steps_of
 from alignment.models.trials import sampler
@@ -73,9 +74,17 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
         model = replace(model, temperature=temperature_of(found.margins))
     if config.annotators == "reliability":
         summary["annotators"] = learned.observation.reliabilities(own.fitted)
+    save_result(model, learned.adapter, folder)
+    yield Finished(summary=summary)
+
+
+def save_result(model: RewardModel, adapter: KeptAdapter | None, folder: Path) -> None:
+    """Commit `output`: the whole model, and beside it its adapter with the heads that read it, where it is kept."""
     with committed(folder / "output") as output:
         model.save(output)
-    yield Finished(summary=summary)
+        if adapter is not None:
+            adapter.save(output)
+            model.save_heads(output / ADAPTER)
 
 
 def own_trial(

@@ -5,7 +5,11 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.kinds.settings.adapters import BaseWeightSettings, FitAdapterSettings
+from alignment.kinds.settings.adapters import (
+    BaseWeightSettings,
+    FitAdapterSettings,
+    KeptAdapterSettings,
+)
 from alignment.kinds.settings.computation import ComputationSettings, saved_every
 from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
 from alignment.kinds.settings.gradient import GradientName, GradientSettings
@@ -258,7 +262,9 @@ class LossSettings(Settings):
     )
 
 
-class TrunkSettings(BaseWeightSettings, FitAdapterSettings, ComputationSettings):
+class TrunkSettings(
+    KeptAdapterSettings, BaseWeightSettings, FitAdapterSettings, ComputationSettings
+):
     """What of the backbone learns, and how it computes."""
 
     trunk: TrunkName = setting(

@@ -1,7 +1,7 @@
 """Settings of what is measured on fixed examples while a training goes on, and which of its weights are kept."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -18,9 +18,13 @@ EVALUATED: Mapping[EvaluatedName, str] = {
     "share": _("A share of the prompts"),
     "own": _("Examples of their own"),
 }
+EVALUATED_PROMPTS: Mapping[EvaluatedName, str] = {
+    "share": _("Prompts kept back"),
+    "own": _("Validation prompts"),
+}
 EVALUATION = _("Evaluation")
 SHARE, OWN = {"evaluate_on": ("share",)}, {"evaluate_on": ("own",)}
-MEASURED = ("evaluate_every",)
+LOOKED = ("evaluate_every",)
 
 
 class HeldOutSettings(Settings):
@@ -58,7 +62,7 @@ class LookSettings(Settings):
         topic=EVALUATION,
         advanced=True,
         choices=KEPT_WEIGHTS,
-        beside=MEASURED,
+        beside=LOOKED,
     )
     patience: int = setting(
         0,
@@ -71,7 +75,7 @@ class LookSettings(Settings):
         ge=0,
         le=1000,
         advanced=True,
-        beside=MEASURED,
+        beside=LOOKED,
     )
 
     @property
@@ -79,15 +83,60 @@ class LookSettings(Settings):
         """Whether weights are kept beside those that learn."""
         return self.evaluate_every > 0 and self.kept == "best"
 
+    @model_validator(mode="after")
+    def _something_is_held_out(self) -> Self:
+        shared = getattr(self, "evaluate_on", "share") == "share"
+        if self.evaluate_every and shared and not getattr(self, "held_out", 1):
+            raise ConflictError(
+                "held_out", said(_("nothing would be held out to look at while the model learns"))
+            )
+        return self
+
 
 # In this order what is held out comes first.
 class EvaluationSettings(LookSettings, HeldOutSettings):
     """Both: examples of their own may measure where a share is not held out."""
 
-    @model_validator(mode="after")
-    def _something_is_held_out(self) -> "EvaluationSettings":
-        if self.evaluate_every and self.evaluate_on == "share" and not getattr(self, "held_out", 1):
-            raise ConflictError(
-                "held_out", said(_("nothing would be held out to look at while the model learns"))
-            )
-        return self
+
+class PromptLookSettings(LookSettings):
+    """The same of what learns from its own answers: prompts are held out only where they are looked at."""
+
+    evaluate_every: int = setting(
+        0,
+        _("Evaluate every"),
+        help=_(
+            "Steps between two looks at how far the policy is from its target on held-out prompts, which it answers "
+            "by the same random numbers each time; 0 holds out none."
+        ),
+        topic=EVALUATION,
+        unit=_("steps"),
+        ge=0,
+        le=100_000,
+        advanced=True,
+    )
+    evaluate_on: EvaluatedName = setting(
+        "share",
+        _("Measured on"),
+        help=_("Training prompts that are not learned from, or those of the validation split."),
+        topic=EVALUATION,
+        advanced=True,
+        choices=EVALUATED_PROMPTS,
+        beside=LOOKED,
+    )
+    evaluation_prompts: int = setting(
+        64,
+        _("Held-out prompts"),
+        help=_("How many prompts are answered at each look, four times each."),
+        topic=EVALUATION,
+        unit=_("prompts"),
+        ge=2,
+        le=10_000,
+        advanced=True,
+        beside=LOOKED,
+    )
+
+    @property
+    def kept_back(self) -> int:
+        """How many of the training prompts only measure."""
+        shares = self.evaluate_every and self.evaluate_on == "share"
+        return self.evaluation_prompts if shares else 0

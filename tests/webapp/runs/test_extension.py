@@ -68,9 +68,10 @@ def test_a_checkpoint_that_is_gone_is_no_fresh_start(before, settings):
     [
         ({"steps": 20}, {}, "how much longer"),
         ({"beta": 0.7}, {}, "Beta: the run that goes on learned with 0.35"),
+        ({"evaluate_every": 5}, {}, "Evaluate every: other prompts would be held out"),
         ({}, {"seed": 4}, "with its seed"),
     ],
-    ids=["no longer", "another target", "another seed"],
+    ids=["no longer", "another target", "other prompts", "another seed"],
 )
 def test_it_goes_on_as_it_was(before, config, columns, why):
     with pytest.raises(RunError, match=why):

@@ -101,6 +101,18 @@ def test_known_answers_are_those_that_came_with_held_out_prompts(project, models
     }
 
 
+def test_an_alignment_may_look_at_validation_prompts(project, models):
+    some_prompts(project, 3, split="validation")
+    config = {"evaluate_every": 2, "evaluate_on": "own", "evaluation_prompts": 2}
+    inputs = dict.fromkeys(("policy", "reference"), models["policy"]) | {"reward": models["reward"]}
+    a_run(project, "align", config, inputs=inputs)
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    path = folder / RunSpec.load(folder).inputs["evaluation"]
+    looked = [row.key for row in read_jsonl(path, PromptRecord)]
+    validation = project.prompts.of_split("validation").values_list("key", flat=True)
+    assert looked == list(validation[:2])
+
+
 def test_an_evaluation_without_the_known_answers_it_asks_for_is_refused(project, models):
     inputs = dict.fromkeys(("policy", "reference"), models["policy"])
     a_run(project, "evaluate", {"known_answers": "given", "judge": "none"}, inputs=inputs)

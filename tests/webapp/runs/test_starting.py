@@ -182,8 +182,8 @@ def error_at(answer, field):
     return answer.context["form"].errors.get(field, [""])[0]
 
 
-def test_every_kind_can_be_started_but_for_models_that_come_from_outside():
-    assert set(offered()) == set(KINDS) - {"import"}
+def test_every_kind_can_be_started_but_for_models_that_are_there_already():
+    assert set(offered()) == set(KINDS) - {"import", "checkpoint"}
 
 
 def test_every_role_is_asked_for_in_words():
@@ -376,7 +376,10 @@ def takes(kind):
     return not kind.refusal(kind.settings(), "T5")
 
 
-@cases("kind", [name for name, one in KINDS.items() if one.input("policy")], quick=["align", "sft"])
+READERS = [name for name, one in KINDS.items() if one.group and one.input("policy")]
+
+
+@cases("kind", READERS, quick=["align", "sft"])
 def test_a_form_refuses_encoder_decoders_by_name_or_takes_them(rita, project, stocked, t5, kind):
     sent = filled(project, kind, policy=t5.pk, reference=t5.pk)
     if kind == "pretrain":
@@ -588,6 +591,18 @@ def test_known_answers_are_asked_for_where_some_came(rita, project, stocked):
     assertContains(
         rita.post(address(project, "evaluate"), sent), "No held-out prompt came with an answer"
     )
+
+
+def test_an_alignment_looks_at_validation_prompts_where_there_are_some(rita, project, stocked):
+    changes = {"evaluate_every": "5", "evaluate_on": "own", "kept": "best", "patience": "3"}
+    sent = filled(project, "align", **{f"align-{name}": text for name, text in changes.items()})
+    sent["reference"] = stocked["policy"].pk
+    answer = rita.post(address(project, "align"), sent)
+    assert "too few validation prompts" in error_at(answer, "align-evaluate_on")
+    some_prompts(project, 2, split=Split.VALIDATION)
+    rita.post(address(project, "align"), sent)
+    config = Run.objects.get(name="Mine").config
+    assert (config["evaluate_every"], config["kept"], config["patience"]) == (5, "best", 3)
 
 
 def test_what_an_artifact_can_be_used_for(project, stocked):

@@ -118,7 +118,7 @@ def _form(
 
 @router.post("/projects/{project_id}/runs/{run_id}/{action}", response=RunDetailSchema)
 def act_on_run(request: ApiRequest, project_id: RowId, run_id: RowId, action: str) -> Run:
-    """Cancel, pause, resume or try again; the last answers the new run."""
+    """Cancel, pause, resume, try again, or evaluate the newest checkpoint; the last two answer the new run."""
     run = run_in(request, project_id, run_id, Action.START_RUNS)
     if action not in ACTIONS:
         raise Http404

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webapp.runs import inputs, outputs
-from webapp.runs.kinds import bring, evaluate, generate, population, pretrain, score
+from webapp.runs.kinds import (
+    align,
+    bring,
+    checkpoint,
+    evaluate,
+    generate,
+    population,
+    pretrain,
+    score,
+)
 from webapp.runs.models import Run
 
 
@@ -21,7 +30,9 @@ class Half(NamedTuple):
 
 
 HALVES = {
+    "align": Half(align.prepare),
     "import": Half(bring.prepare, bring.publish),
+    "checkpoint": Half(checkpoint.prepare, checkpoint.publish),
     "evaluate": Half(evaluate.prepare),
     "generate": Half(generate.prepare, generate.publish),
     "population": Half(publish=population.publish),
