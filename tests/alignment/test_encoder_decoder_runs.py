@@ -37,7 +37,7 @@ from tests.alignment.test_loop import DIVERGENCES, FEW, SMALL, exact_divergence,
 from tests.architectures import saved
 from tests.cases import cases
 
-TAKING = {"generate", "sft", "prefer", "reward", "align", "population", "evaluate"}
+TAKING = {"generate", "sft", "prefer", "reward", "align", "population", "evaluate", "checkpoint"}
 ANSWERS = {"good": ("sun", "rain"), "bad": ("day", "night")}  # to prompts that begin so
 SHORT = {"prompts_per_step": 4, "completions_per_prompt": 8, "max_new_tokens": 4, "kl_budget": 999}
 SHORT |= {"reference_completions": 4, "sample_prompts": 0, "warmup": 0, "steps": 2}
