@@ -69,7 +69,7 @@ CURVES = (
     Curve(
         "heldout/interval",
         _("Half the width of its 95 % interval"),
-        _("divergence, over held-out prompts"),
+        _("divergence"),
         Place.SOME,
     ),
     Curve("heldout/reward", _("Reward, held out"), _("mean reward"), Place.SOME),
