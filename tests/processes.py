@@ -1,7 +1,7 @@
 """Tests in several processes at once: forks of the one that loaded and collected them all.
 
 `pytest -p tests.processes --processes N`. Whoever is free takes the tests of the next file, so that what a file's tests share is
-made once; reports go to the first process, which alone prints and counts.
+made once; of long proofs each is taken by itself. Reports go to the first process, which alone prints and counts.
 """
 
 import os
@@ -40,13 +40,18 @@ def pytest_runtestloop(session):
     count = session.config.option.processes
     if count < 2 or session.config.option.collectonly or session.testsfailed:
         return None
-    files = [list(tests) for _, tests in groupby(session.items, key=lambda item: item.path)]
+    files = [list(tests) for _, tests in groupby(session.items, key=together)]
     waiting, numbers = os.pipe()
     os.write(numbers, b"".join(map(NUMBER.pack, range(len(files)))))
     os.close(numbers)
     session.config._tmp_path_factory.getbasetemp()
     Run(session, files, waiting).finish(min(count, len(files)))
     return True
+
+
+def together(item):
+    """What tests that one process takes at once have in common."""
+    return item.nodeid if item.get_closest_marker("prove") else item.path
 
 
 class Run:

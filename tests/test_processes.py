@@ -41,6 +41,19 @@ def made():
 @pytest.mark.parametrize("number", range(5))
 def test_of_the_file(number, tmp_path): (tmp_path / "here").mkdir()
 """
+PROOFS = """
+import os, pytest, time
+from pathlib import Path
+
+@pytest.mark.prove
+@pytest.mark.parametrize("number", range(4))
+def test_with_another_process(number):
+    there = Path("beside", str(os.getpid()))
+    there.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + 30
+    while len(list(there.parent.iterdir())) < 2:
+        assert time.monotonic() < end
+"""
 
 
 @pytest.fixture
@@ -106,6 +119,14 @@ def test_a_file_s_tests_share_a_process(run, tmp_path):
         assert sorted((tmp_path / place).read_text().split()) == sorted(
             f"test_{name}" for name in names
         )
+
+
+@pytest.mark.slow
+def test_proofs_of_one_file_are_shared_out(run):
+    status, said = run(one=PROOFS)
+
+    assert status == 0, said
+    assert "4 passed" in said
 
 
 @pytest.mark.slow
