@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 HOLD = 0.06  # seconds that a transaction aims to hold what others wait for
-GAP = 0.05  # at least so long others may write: who waits at SQLite looks again after up to 0.1 s
+GAP = 0.05  # at least so long others may write, one after the other
 LATELY = 10.0  # seconds after which whoever wrote is thought to be gone
-ALONE, SHORT = (
-    0.25,
-    0.005,
-)  # of the time that we had it, and seconds: the gap while nobody else writes
+ALONE = 0.005  # seconds, while nobody else writes: `machine/sqlite` looks once meanwhile
 MOST = 20_000  # rows
 
 
@@ -30,7 +27,7 @@ class Batches:
     def turn(self) -> Iterator[None]:
         """One of them; before the next one whoever waits has the database for about as long as we had it.
 
-        Where nobody else has written lately that is less. What is done between two of them is done meanwhile.
+        Where nobody else has written lately, the first who waits is let in. What is done between two is done meanwhile.
         """
         time.sleep(max(0.0, self.free_until - time.monotonic()))
         vendor = "" if connection.in_atomic_block else connection.vendor  # of a larger transaction
@@ -46,7 +43,7 @@ class Batches:
         if vendor == "sqlite":
             now = time.monotonic()
             shared = now < self.shared_until
-            self.free_until = now + (max(GAP, held) if shared else max(SHORT, ALONE * held))
+            self.free_until = now + (max(GAP, held) if shared else ALONE)
 
     def _look_at_others(self) -> None:
         """Notice whether another connection has written since the last look."""

@@ -6,6 +6,7 @@ from threading import Thread
 import pytest
 from django.db import connection, transaction
 
+from webapp.machine.sqlite.base import LOOKS
 from webapp.site import batches
 from webapp.site.batches import Batches
 
@@ -72,6 +73,10 @@ def test_others_who_write_have_the_database_for_as_long_as_a_turn_had_it(project
     waits = connection.vendor == "sqlite"  # elsewhere nobody does
     assert (alone > 0, shared > batches.GAP / 2) == (waits, waits)
     assert alone < batches.GAP / 2
+
+
+def test_whoever_waits_for_sqlite_looks_at_it_in_every_gap():
+    assert LOOKS < batches.ALONE < batches.GAP
 
 
 def _write(project):
