@@ -4,12 +4,12 @@ A look draws completions of the same prompts by the same random numbers and esti
 quantity that the run minimises. Z_c of these prompts is estimated once, from the reference's completions before
 the first step, and stays: a factor of a target that is one number for all looks moves no minimum of an
 f-divergence, as f'(policy / (c target)) is one number for all completions where policy = target, and f is convex.
-So looks can be compared whatever the estimate of Z_c is, and the least of them is nearest to the target. Nothing
-that is drawn here enters the training.
+So whatever the estimate of Z_c is, no policy looks better than the target itself; how two that are far from it compare
+it may change, but not by reverse KL. Nothing that is drawn here enters the training.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from alignment.objectives.steps import sampled_kl
 from alignment.reward.labels import place
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import DataError
-from alignment.seam.progress import split
+from alignment.seam.progress import split, taking
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.seam.words import _
 
@@ -82,44 +82,58 @@ def looks_of(problem: Problem, state: State) -> HeldOut | None:
 
 def glance_at_held(problem: Problem, state: State) -> dict[str, float]:
     """How far the policy is from its target on held-out prompts, with half its interval; its reward and its KL."""
-    scored = answered_held(problem, state, LOOKING)
-    found = estimate(held_terms(problem, state, scored).tolist())
+    seen = [
+        (held_terms(problem, state, batch, scored), scored.rewards, sampled_kl(scored))
+        for batch, scored in answered_held(problem, state, LOOKING)
+    ]
+    terms, rewards, kls = (torch.cat(column) for column in zip(*seen, strict=True))
+    found = estimate(terms.tolist())
     width = {} if found.high is None else {"heldout/interval": found.high - found.value}
     return {
         HELD_OUT: found.value,
         **width,
-        "heldout/reward": scored.rewards.mean().item(),
-        "heldout/kl": sampled_kl(scored).mean().item(),
+        "heldout/reward": rewards.mean().item(),
+        "heldout/kl": kls.mean().item(),
     }
 
 
 def held_estimate(problem: Problem, state: State) -> Estimate | None:
     """D_f(policy || target) over held-out prompts, of completions that decided nothing; None where none has a Z."""
-    if not problem.held:
-        return None
-    terms = held_terms(problem, state, answered_held(problem, state, MEASURING))
-    return estimate(terms.tolist()) if len(terms) else None
+    answered = answered_held(problem, state, MEASURING)
+    terms = [held_terms(problem, state, batch, scored).tolist() for batch, scored in answered]
+    means = [mean for each in terms for mean in each]
+    return estimate(means) if means else None
 
 
-def answered_held(problem: Problem, state: State, purpose: int) -> Scored:
-    """The policy's completions of the held-out prompts, with what the target says of them."""
-    drawing, judging = split(DRAWING, 2)
-    with drawing:
-        rollouts = sample(
-            state.policy,
-            problem.held_ids,
-            completions=ANSWERS,
-            max_new_tokens=problem.config.max_new_tokens,
-            generator=torch.Generator().manual_seed(problem.seed + purpose),
-        )
-    with judging:
-        return score(problem, rollouts, state.lambdas)
+def answered_held(
+    problem: Problem, state: State, purpose: int
+) -> Iterator[tuple[Sequence[PromptRecord], Scored]]:
+    """Held-out prompts, some at a time, with the policy's completions of them and what the target says of these."""
+    count = len(problem.held)
+    generator = torch.Generator().manual_seed(problem.seed + purpose)
+    size = math.ceil(count / max(1, math.ceil(count / PROMPTS_AT_ONCE)))  # so that none is small
+    for start in range(0, count, max(1, size)):
+        places = slice(start, start + size)
+        with taking(len(problem.held[places]) / count):
+            drawing, judging = split(DRAWING, 2)
+            with drawing:
+                rollouts = sample(
+                    state.policy,
+                    problem.held_ids[places],
+                    completions=ANSWERS,
+                    max_new_tokens=problem.config.max_new_tokens,
+                    generator=generator,
+                )
+            with judging:
+                scored = score(problem, rollouts, state.lambdas)
+        yield problem.held[places], scored
 
 
-def held_terms(problem: Problem, state: State, scored: Scored) -> Tensor:
+def held_terms(
+    problem: Problem, state: State, prompts: Sequence[PromptRecord], scored: Scored
+) -> Tensor:
     """(prompts with an estimate of Z,) means of what a prompt's completions say of D_f, in fp64."""
-    log_z = torch.tensor(
-        [state.known.held_z.log_z(prompt.key) for prompt in problem.held], dtype=torch.float64
-    )
+    found = [state.known.held_z.log_z(prompt.key) for prompt in prompts]
+    log_z = torch.tensor(found, dtype=torch.float64)
     u = log_z[:, None] - scored.log_weights.cpu().view(len(log_z), -1)
     return divergence_of(problem.config).terms(u[log_z != -math.inf]).mean(1)

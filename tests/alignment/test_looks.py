@@ -92,6 +92,7 @@ def everything(made, policy):
 @pytest.mark.parametrize("name", ["jensen_shannon", "forward_kl"])
 def test_a_look_estimates_the_divergence_that_is_minimised(problem, monkeypatch, name):
     monkeypatch.setattr(module, "ANSWERS", 400)
+    monkeypatch.setattr(module, "PROMPTS_AT_ONCE", 3)
     made = problem(max_new_tokens=2, divergence=name, beta=1.0)
     state = begin(made)
     load_trained(state.policy.model, moved(state.policy.model, tiny_policy(seed=3).model))
@@ -104,6 +105,7 @@ def test_a_look_estimates_the_divergence_that_is_minimised(problem, monkeypatch,
     assert 0 < found["heldout/interval"] < 3 * exact
     fresh = held_estimate(made, state)
     assert fresh.value == pytest.approx(exact, rel=0.15)
+    assert fresh.n == HELD
     assert fresh.value != found[HELD_OUT]  # of other completions than those that decide
 
 
@@ -189,7 +191,7 @@ def test_a_run_that_died_while_it_looked_goes_on_bit_by_bit(problem, tmp_path, m
 
     def dying(made, state):
         if state.step == 8:
-            answered_held(made, state, LOOKING)
+            next(answered_held(made, state, LOOKING))
             raise Died
         return glance_at_held(made, state)
 
