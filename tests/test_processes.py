@@ -45,7 +45,7 @@ PROOFS = """
 import os, pytest, time
 from pathlib import Path
 
-@pytest.mark.prove
+@pytest.mark.LONG
 @pytest.mark.parametrize("number", range(4))
 def test_with_another_process(number):
     there = Path("beside", str(os.getpid()))
@@ -123,7 +123,7 @@ def test_a_file_s_tests_share_a_process(run, tmp_path):
 
 @pytest.mark.slow
 def test_proofs_of_one_file_are_shared_out(run):
-    status, said = run(one=PROOFS)
+    status, said = run(one=PROOFS.replace("LONG", "prove"))  # for it is no proof of ours
 
     assert status == 0, said
     assert "4 passed" in said
