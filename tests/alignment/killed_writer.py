@@ -58,7 +58,7 @@ def in_place(target: Path) -> Iterator[Path]:
     """What `committed` would be without its care: the folder is there from the first byte."""
     target.mkdir(parents=True)
     yield target
-    folders._seal(target)
+    folders._seal(target, folders._sync)
 
 
 def kill_one(folder: Path, policy: Policy, after: float) -> None:
