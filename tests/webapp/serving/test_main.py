@@ -1,6 +1,7 @@
 """The web program itself: where it listens, how it ends, and that who waits is answered."""
 
 import os
+import resource
 import signal
 import threading
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.webapp.serving.conftest import HALF_BODY, HALF_HEAD, Web, until
 from webapp.serving import __main__ as module
-from webapp.serving.__main__ import answer_until_asked_to_end, command_line
+from webapp.serving.__main__ import HANDLES, answer_until_asked_to_end, command_line, raise_limits
 
 WAITS = b"GET /waits/ HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -90,3 +91,14 @@ def test_it_listens_on_a_port_or_on_what_it_is_given():
     for wrong in ([], ["--port", "x"], ["--port", "1", "--handle", "2"]):
         with pytest.raises(SystemExit):
             command_line(wrong)
+
+
+def test_it_may_open_as_many_files_as_its_connections_need():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = before[1] if before[1] != resource.RLIM_INFINITY else HANDLES
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, most), before[1]))
+        raise_limits()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(HANDLES, most), before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
