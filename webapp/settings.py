@@ -9,7 +9,9 @@ import os
 import secrets
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from csp.constants import NONE, SELF
 
@@ -33,17 +35,26 @@ def keep_private(folder: Path) -> None:
 
 
 def secret_key(folder: Path) -> str:
-    """The one drawn at the first start and kept in a file only we can read."""
+    """The one drawn at the first start and kept in a file only we can read.
+
+    Raises ConfigError if the file is there and empty.
+    """
     path = folder / "secret_key"
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        if key := path.read_text(errors="replace").strip():
-            return key
-        raise ConfigError(f"{path} is empty; remove it, and another is drawn.") from None
-    with os.fdopen(handle, "w") as file:
+    if not path.exists():
+        _draw_key(path)
+    if key := path.read_text(errors="replace").strip():
+        return key
+    raise ConfigError(f"{path} is empty; remove it, and another is drawn.")
+
+
+def _draw_key(path: Path) -> None:
+    """Written aside and linked whole: programs that start at once share the first one's, and none reads half."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key.") as file:
         file.write(secrets.token_urlsafe(50))
-    return path.read_text()
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def name_from(key: str) -> str:

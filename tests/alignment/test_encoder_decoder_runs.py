@@ -183,15 +183,18 @@ def test_answers_are_generated_with_their_log_probabilities(folders, tmp_path, n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOTH)
-def test_imitation_reaches_a_target_that_is_known(folders, tmp_path, name):
-    """Either of two answers, by how a prompt begins: held-out prompts get them evenly too."""
+@cases(("name", "rate"), [("t5", 3e-2), ("bart", 1e-2)])
+def test_imitation_reaches_a_target_that_is_known(folders, tmp_path, name, rate):
+    """Either of two answers, by how a prompt begins: held-out prompts get them evenly too.
+
+    BART norms after each layer, and bears a smaller rate.
+    """
     given = [
         DemonstrationRecord(prompt=one, completion=answer)
         for one in PROMPTS for answer in ANSWERS[one.text.split()[0]]
     ]  # fmt: skip
     inputs = {"policy": folders[name], "demonstrations": rows(tmp_path, "rows.jsonl", given)}
-    learning = {"epochs": 14, "batch": 16, "learning_rate": 3e-2, "held_out": 0.2}
+    learning = {"epochs": 20, "batch": 16, "learning_rate": rate, "held_out": 0.2}
     summary = run(tmp_path, "sft", inputs, **learning)[-1].summary
     assert summary["nll"]["value"] == pytest.approx(
         torch.log(torch.tensor(2.0)).item() / 2, abs=0.05

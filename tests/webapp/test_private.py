@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from django.conf import settings
 
+from webapp import settings as program
+
 WRITES = """
 import os
 from webapp import settings
@@ -72,3 +74,20 @@ def test_a_folder_that_others_share_stays_open(folder):
     start(folder)
     assert mode(folder) == 0o1777
     assert mode(folder / "logs") == 0o700
+
+
+def test_programs_that_start_at_once_share_one_key(tmp_path, monkeypatch):
+    """The second starts while the first draws; neither reads half a key, and the first's is not kept apart."""
+    draw, drawn = program.secrets.token_urlsafe, []
+
+    def draw_beside_another(size):
+        if not drawn:
+            drawn.append(draw(size))
+            drawn.append(program.secret_key(tmp_path))
+            return drawn[0]
+        return draw(size)
+
+    monkeypatch.setattr(program.secrets, "token_urlsafe", draw_beside_another)
+    key = program.secret_key(tmp_path)
+    assert key == drawn[1] == program.secret_key(tmp_path) != drawn[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
