@@ -23,7 +23,6 @@ from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler as tried
 from alignment.sampling.sampling import sample
-from alignment.sampling.servers import Server, look_alikes
 from alignment.sampling.stops import cut_at
 from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError
@@ -198,6 +197,8 @@ def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a Compl
 def server(spec: RunSpec, folder: Path) -> Engine:
     """A server that speaks OpenAI's protocol, with a model and a chat template of its own."""
     config = GenerateConfig.stored(spec.config)
+    from alignment.sampling.servers import Server, look_alikes  # noqa: PLC0415 - half a second, for few runs
+
     return Engine("server", Server(config, spec.seed).draw, look_alikes)
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ class _Kept:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=self.handles,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end them
         )
         self.begun, self.since = time.monotonic(), time.time()
 
@@ -156,14 +156,15 @@ class Keeper:
                 kept.soon = 0  # it stays up now
         self._tell()
 
-    def stop(self, order: Collection[str]) -> None:
-        """End all programs, in this order, and wait until they are gone."""
+    def stop(self, last: Collection[str] = ()) -> None:
+        """End all programs at once, then the last ones, which those need; wait until all are gone."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        for name in order:
-            if (kept := self.kept.pop(name, None)) and kept.guard is not None:
-                end(kept.guard)
+        kept, self.kept = self.kept, {}
+        for late in (False, True):
+            found = [one for name, one in kept.items() if (name in last) is late]
+            end([one.guard for one in found if one.guard is not None])
         with suppress(OSError):
             self.place.unlink(missing_ok=True)
 
@@ -210,16 +211,19 @@ def _in_words(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def end(guard: "subprocess.Popen[bytes]") -> None:
-    """Ask a guarded program to end; after the timeout kill its guard and all that hangs on it."""
-    if guard.poll() is None:
-        guard.send_signal(signal.SIGTERM)
-    try:
-        guard.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        guard.kill()
-        guard.wait()
-    clear(guard)
+def end(guards: "Sequence[subprocess.Popen[bytes]]") -> None:
+    """Ask guarded programs to end; after the timeout kill their guards and all that hangs on them."""
+    for guard in guards:
+        if guard.poll() is None:
+            guard.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    for guard in guards:
+        try:
+            guard.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            guard.kill()
+            guard.wait()
+        clear(guard)
 
 
 def clear(guard: "subprocess.Popen[bytes]") -> None:

@@ -128,8 +128,8 @@ class Stack:
         self.keeper.check()
 
     def stop(self) -> None:
-        """End all programs, the broker last, and wait until they are gone."""
-        self.keeper.stop((*self.webs, "tend", LIVE, "worker-short", "worker", "broker"))
+        """End all programs, the broker after the others, and wait until they are gone."""
+        self.keeper.stop(last=("broker",))
         self.place.close()
 
 

@@ -31,8 +31,29 @@ try:
 finally:
     child.kill()
 """
+# A program that, asked to end, ends when another one was asked too; and one that then says who is gone.
+MEETS = """
+import signal, sys, time
+from pathlib import Path
+own, other = map(Path, sys.argv[1:])
+def end(*_):
+    own.touch()
+    while not other.exists():
+        time.sleep(0.01)
+    sys.exit(own.with_suffix(".gone").write_text(""))
+signal.signal(signal.SIGTERM, end)
+print("up", flush=True)
+signal.pause()
+"""
+LISTS = """
+import signal, sys
+from pathlib import Path
+place = Path(sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(place.write_text(" ".join(p.name for p in place.parent.glob("*.gone")))))
+print("up", flush=True)
+signal.pause()
+"""
 GONE = "import sys; print('no', flush=True); sys.exit(7)"
-TOP = ("web", "other")
 
 
 @pytest.fixture
@@ -42,7 +63,7 @@ def keeper(var, monkeypatch):
     monkeypatch.setattr(module, "TURN", 0.02)
     keeper = Keeper(var)
     yield keeper
-    keeper.stop(TOP)
+    keeper.stop()
 
 
 @pytest.fixture
@@ -193,8 +214,22 @@ def test_a_stopped_program_ends_with_the_others(kept, monkeypatch):
     monkeypatch.setattr(module, "STOP_TIMEOUT", 0.5)
     before = family(kept, "other")
     before[1].suspend()
-    kept.stop(TOP)
+    kept.stop()
     assert not still_running(before, 10)
+
+
+def test_all_are_asked_to_end_at_once_and_the_last_when_they_are_gone(
+    keeper, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "STOP_TIMEOUT", 10)
+    one, other, last = (tmp_path / name for name in ("one", "other", "last"))
+    keeper.start("one", *PYTHON, MEETS, str(one), str(other))
+    keeper.start("last", *PYTHON, LISTS, str(last))
+    keeper.start("other", *PYTHON, MEETS, str(other), str(one))
+    for kept in keeper.kept.values():
+        until(lambda log=kept.log: log.exists() and "up" in log.read_text())
+    keeper.stop(last=["last"])
+    assert sorted(last.read_text().split()) == ["one.gone", "other.gone"]
 
 
 def test_whatever_a_stack_started_ends_with_it_however_it_ends():
