@@ -34,6 +34,7 @@ from webapp.machine import database, disk
 from webapp.machine.endings import is_asked_to_end
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
+from webapp.operations.tables import bring_tables
 
 PORT = 8000  # unless another is named
 START_TIMEOUT = 90.0  # seconds, on a busy machine
@@ -263,7 +264,7 @@ def only_one(var: Path) -> Iterator[None]:
 def prepare_database() -> None:
     """Bring the database to this version, without a word; raises StackError where it takes nothing now."""
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        bring_tables()
         call_command("createcachetable", verbosity=0)
     except DatabaseError as error:
         if disk.is_full(error):

@@ -464,6 +464,6 @@ def test_a_database_that_is_away_is_said_in_words(monkeypatch):
     def refuse(*_args, **_options):
         raise OperationalError("refused") from psycopg.OperationalError("refused")
 
-    monkeypatch.setattr(stack, "call_command", refuse)
+    monkeypatch.setattr(stack, "bring_tables", refuse)
     with pytest.raises(stack.StackError, match="cannot be used now: refused"):
         stack.prepare_database()
