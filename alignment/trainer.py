@@ -64,7 +64,8 @@ def set_up_process(spec: RunSpec, folder: Path) -> None:
     torch.manual_seed(spec.seed)
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
+    # What `use_deterministic_algorithms` switches on, without the second that it takes to load a compiler.
+    torch.set_deterministic_debug_mode("warn")
     # It would also fill memory that is about to be written: 1.5 % of a step, for nothing that is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
 

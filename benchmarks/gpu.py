@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from alignment.models.devices import default_device
+from alignment.models.processors import default_device
 from benchmarks.floor import Floor
 from benchmarks.scenes import LARGE, Scene, Size, fixed
 from benchmarks.step import BETA, COMPLETIONS, LONGEST, PROMPTS, RATE, Ours, ratio, reward, timed

@@ -24,11 +24,11 @@ from alignment.kinds.classify.settings import HeadName
 from alignment.models import checkpoints
 from alignment.models.classifier_checks import CLASSIFIER
 from alignment.models.conversations import text_ids
-from alignment.models.devices import default_device
 from alignment.models.distributed import shard
 from alignment.models.joining import Joiner
 from alignment.models.loading import open_model
 from alignment.models.policies import Policy, fuse_activations, padded
+from alignment.models.processors import default_device
 from alignment.models.sharding import load_whole
 from alignment.models.training import StepLoss, in_parts
 from alignment.models.uses import Use, is_masked

@@ -19,9 +19,9 @@ from alignment.lab.costs import times_in_turn, times_told, transformed
 from alignment.lab.distilling import TeacherPair, held_apart
 from alignment.maths.distillation import soft_losses
 from alignment.maths.estimators import estimate, paired_estimate
-from alignment.models.devices import default_device
 from alignment.models.loading import open_model
 from alignment.models.policies import Policy, fuse_activations
+from alignment.models.processors import default_device
 from alignment.models.training import Parts, in_parts
 from alignment.pretraining.prediction import (
     IGNORED,

@@ -17,6 +17,7 @@ from transformers.integrations.accelerate import get_balanced_memory, infer_auto
 
 from alignment.models.distributed import world
 from alignment.models.four_bits import four_bits, shrink
+from alignment.models.processors import default_device
 from alignment.seam.errors import ConfigError, OutOfMemoryError
 from alignment.seam.memory_use import GIB, available
 from alignment.seam.settings import Settings
@@ -52,11 +53,6 @@ class Placement(NamedTuple):
 
 
 ONE = Placement()
-
-
-def default_device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def settled(model: PreTrainedModel) -> Any:  # noqa: ANN401 - the same model; transformers' `to` has no types

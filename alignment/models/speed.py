@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alignment.models.devices import default_device
+from alignment.models.processors import default_device
 from alignment.seam.memory import FLOAT
 from alignment.seam.timing import Speed
 

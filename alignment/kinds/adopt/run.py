@@ -10,9 +10,9 @@ import torch
 
 from alignment.kinds.adopt.settings import AdoptConfig
 from alignment.kinds.spec import RunSpec
-from alignment.models.devices import default_device
 from alignment.models.loading import naming, outputs_of
 from alignment.models.overlong import Reader, closing_tokens, fitting_labels
+from alignment.models.processors import default_device
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import temperature_of
 from alignment.reward.centring import standardised

@@ -20,9 +20,9 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.adapter_checks import check_adapter_apart
 from alignment.models.adapters import check_merged, is_adapter, merged, settings_of
 from alignment.models.checks import check_apart
-from alignment.models.devices import default_device
 from alignment.models.loading import check_description, loaded, outputs_of, refusing
 from alignment.models.policies import Policy
+from alignment.models.processors import default_device
 from alignment.models.trials import (
     apply_template,
     described,

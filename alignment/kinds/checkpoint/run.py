@@ -11,9 +11,9 @@ from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.checkpoint.settings import CheckpointConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import checkpoints
-from alignment.models.devices import default_device
 from alignment.models.lora import adapted, kept_adapter, load_trained, merged, size_of, trained
 from alignment.models.policies import Policy
+from alignment.models.processors import default_device
 from alignment.models.training import Progress
 from alignment.objectives.receipts import receipts
 from alignment.seam.errors import CheckpointError

@@ -12,8 +12,8 @@ import torch
 
 from alignment.kinds.measure.settings import MeasureConfig
 from alignment.kinds.spec import RunSpec
-from alignment.models.devices import default_device
 from alignment.models.overlong import Reader, fitting_labels
+from alignment.models.processors import default_device
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration_error
 from alignment.reward.examples import examples_of, scored

@@ -12,10 +12,10 @@ from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import checkpoints
 from alignment.models.computation import set_up
-from alignment.models.devices import default_device
 from alignment.models.loading import open_model, tokenizer_of
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy, fuse_activations
+from alignment.models.processors import default_device
 from alignment.models.sharding import spread
 from alignment.models.uses import Use
 from alignment.pretraining.architectures import new_model

@@ -10,9 +10,9 @@ import torch
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.control_tokens import controls, counted
-from alignment.models.devices import default_device
 from alignment.models.lora import ADAPTER, KeptAdapter
 from alignment.models.overlong import Fitting, Reader, fitting_labels
+from alignment.models.processors import default_device
 from alignment.models.training import Run, ready_on, steps_of
 from alignment.models.trials import sampler
 from alignment.models.uses import is_masked

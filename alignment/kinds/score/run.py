@@ -17,8 +17,8 @@ from torch import Tensor
 from alignment.kinds.score.settings import ScoreConfig
 from alignment.kinds.spec import RunSpec
 from alignment.maths.estimators import grouped_interval
-from alignment.models.devices import default_device
 from alignment.models.overlong import Fitting, Reader, fitting_labels
+from alignment.models.processors import default_device
 from alignment.reward.candidates import Candidates, ordered_pairs, pairs_among
 from alignment.reward.model import RewardModel, cautious
 from alignment.seam.errors import DataError
