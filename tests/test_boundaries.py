@@ -69,8 +69,8 @@ def test_the_library_does_not_know_the_web():
 
 
 @pytest.mark.slow
-def test_the_web_process_serves_pages_without_torch(loaded):
-    assert not {"torch", "transformers"} & loaded[1]
+def test_the_web_process_serves_pages_without_torch_and_pandas(loaded):
+    assert not {"torch", "transformers", "pandas"} & loaded[1]
     assert "webapp.home.views" in loaded[1]
 
 

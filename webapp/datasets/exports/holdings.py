@@ -56,8 +56,7 @@ def _calling(rows: pa.Table) -> Prompts:
 
 def _that_say(*names: str) -> Count:
     """How many records are of these kinds."""
-    wanted = pa.array(names)
-    return lambda rows: _number_of(pc.is_in(pc.list_flatten(rows["says"]), wanted))
+    return lambda rows: _number_of(pc.is_in(pc.list_flatten(rows["says"]), pa.array(names)))
 
 
 HOLDINGS: Mapping[str, Holding] = {
