@@ -89,8 +89,11 @@ class Stack:
             self.wait_for("broker", broker_accepts)
         else:
             expect_broker()
-        self._start_web()  # alone: somebody waits for its address
-        self.keeper.start("worker", *worker_command())
+        first, *others = self.webs
+        self._start_web(first)  # somebody waits for its address
+        self.keeper.start("worker", *worker_command())  # and perhaps a run for it
+        self.wait_for("web", self.answers)
+        self._start_web(*others)
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
 
@@ -103,11 +106,14 @@ class Stack:
         except StackError as error:  # there is much else to keep
             logger.warning("%s", error)
 
-    def _start_web(self) -> None:
+    def _start_web(self, *names: str) -> None:
         handle = self.place.fileno()
-        for name in self.webs:
+        for name in names:
             self.keeper.start(name, *web_command("--handle", handle), handles=(handle,))
-        self.wait_for("web", lambda: web_answers(self.url))
+
+    def answers(self) -> bool:
+        """Whether a web program is there and reads its database."""
+        return web_answers(self.url)
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
         """Wait until a program is ready; raises StackError when it ends or takes too long."""
@@ -148,7 +154,8 @@ class WebOnly(Stack):
     """The web program alone, for looking at pages."""
 
     def _start(self) -> None:
-        self._start_web()
+        self._start_web(*self.webs)
+        self.wait_for("web", self.answers)
 
     def start_wanted(self) -> None:
         """Nothing beside it."""
