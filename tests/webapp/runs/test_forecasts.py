@@ -41,6 +41,8 @@ from webapp.runs.forecasts import (
 )
 from webapp.runs.models import State
 from webapp.runs.supervisor import environment
+pytestmark = pytest.mark.once
+
 
 SPEED = {"speed": Speed(1e-4, 1e11, 1e10, 3.0)._asdict()}
 SHAPE = Shape(600_000, 2, 128, 4, 128, 2048, 128)._asdict()
@@ -118,6 +120,7 @@ def test_a_model_whose_shape_nobody_knows_has_no_sum(project, worker, inputs, tm
     unknown = {"policy": an_artifact(project, tmp_path), "labels": inputs["labels"]}
     assert forecast(project, worker, "sft", unknown).seconds == 0
 
+@pytest.mark.twice
 
 def test_what_a_run_reads_is_counted(project, inputs):
     kind = KINDS["align"]
@@ -220,6 +223,7 @@ def measuring(settings, tmp_path, monkeypatch, db):
     monkeypatch.setenv(workers.NAME, "host:1:1")
     return tmp_path / "cache", ran
 
+@pytest.mark.twice
 
 def test_a_worker_tells_how_fast_its_machine_is_measured_once(measuring):
     folder, ran = measuring
@@ -278,6 +282,7 @@ def test_trackers_that_are_asked_for_get_where_they_are_and_no_key(monkeypatch, 
     assert told["WANDB_PROJECT"] == "ours"
     assert "WANDB_API_KEY" not in told
 
+@pytest.mark.twice
 
 def test_a_rounds_form_reads_a_project_once_for_all_its_runs(
     project, worker, inputs, django_assert_max_num_queries
