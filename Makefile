@@ -10,7 +10,7 @@ BIN := .venv/bin
 # Some tests wait for programs they started, so two cores carry a process more.
 PARALLEL := -p tests.processes --processes
 # What touches rows is in tests/webapp; the rest needs no second database.
-ON_POSTGRES := tests/webapp -m "db and not browser and not once and not slow and not prove and not gpu"
+ON_POSTGRES := tests/webapp -m "db and (twice or not once) and not sqlite and not browser and not slow and not prove and not gpu"
 export OMP_WAIT_POLICY ?= PASSIVE
 # Tests start a hundred programs: what one of them has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE

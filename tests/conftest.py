@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import logging
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from _pytest import logging as pytest_logging
 from django.conf import settings as django_settings
 from django.db import transaction
 from django.test import TransactionTestCase, override_settings
@@ -25,6 +27,7 @@ from tests.factories import a_project, a_user
 from tests.programs import Loaded
 from tests.rows import delete_rows
 from tests.stack import Stack
+from tests.stand_in import forked as stand_in_trainer
 from tests.trainers import answering
 from webapp.celery import app as celery_app
 from webapp.runs.errors import RunError
@@ -61,6 +64,14 @@ TransactionTestCase._fixture_teardown = delete_rows
 ON_SQLITE = django_settings.DATABASES["default"]["ENGINE"] == SQLITE_ENGINE
 numbers = count()  # of tests
 STAND_IN = Path(__file__).parent / "stand_in.py"
+ASKING = Path(__file__).with_name("forked_trainer.py")
+OF_MARKS = {  # fixtures of pytest-django, which look for a mark and do nothing without it
+    "_django_db_marker": "django_db",
+    "_django_isolate_apps": "django_isolate_apps",
+    "_django_set_urlconf": "urls",
+    "_template_string_if_invalid_marker": "ignore_template_errors",
+}
+OF_OTHERS = ("_django_setup_unittest", "_django_clear_site_cache")  # classes of unittest, sites
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
 not_run: dict[str, int] = {}  # tests skipped, by reason
 not_there: dict[str, int] = {}  # tests of data that is not part of the repository, by reason
@@ -75,6 +86,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.db)
         if "shared_data" in item.fixturenames:
             item.add_marker(pytest.mark.foreign)
+        item.fixturenames = [name for name in item.fixturenames if is_of_use(name, item)]
+
+
+def is_of_use(name, item):
+    """Whether this fixture does anything for a test: of what pytest-django gives to all of them, little does for one."""
+    if name in OF_MARKS:
+        return item.get_closest_marker(OF_MARKS[name]) is not None
+    if name == "monkeypatch":  # others that need it ask for it
+        return name in item._fixtureinfo.argnames
+    if name == "_live_server_helper":
+        return "live_server" in item.fixturenames
+    return name not in OF_OTHERS
 
 
 def pytest_collection():
@@ -87,6 +110,31 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
     gc.enable()
+
+
+class Listening(pytest_logging.catching_logs):
+    """What pytest opens six times in a test: it asks every logger each time, and libraries make a thousand of them."""
+
+    apart: list[logging.Logger] = []  # those that tell the root nothing
+
+    def __enter__(self):
+        if self.level is not None:
+            return super().__enter__()
+        for logger in (logging.root, *self.apart):
+            logger.addHandler(self.handler)
+            self.attached_loggers.append(logger)
+        return self.handler
+
+
+pytest_logging.catching_logs = Listening
+
+
+def pytest_runtest_logstart():
+    """Ask them once."""
+    loggers = logging.root.manager.loggerDict.values()
+    Listening.apart = [
+        one for one in loggers if isinstance(one, logging.Logger) and not one.propagate
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -240,10 +288,17 @@ def researcher(project):
     return a_user(project, username="rita")
 
 
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    """Where they are forked that need not load what reads a run's folder again."""
+    with answering(tmp_path_factory.mktemp("stand_ins") / "socket", stand_in_trainer) as place:
+        yield place
+
+
 @pytest.fixture
-def stand_in(settings):
+def stand_in(settings, stand_ins):
     """A trainer of a few lines instead of the real one; `run.config` says nothing to it."""
-    settings.TRAINER_COMMAND = [sys.executable, "-I", str(STAND_IN)]
+    settings.TRAINER_COMMAND = [sys.executable, "-I", "-S", str(ASKING), str(stand_ins)]
     return settings
 
 

@@ -1,7 +1,8 @@
 """Tests in several processes at once: forks of the one that loaded and collected them all.
 
 `pytest -p tests.processes --processes N`. Whoever is free takes the tests of the next file, so that what a file's tests share is
-made once; of long proofs each is taken by itself. Reports go to the first process, which alone prints and counts.
+made once; of long proofs each is taken by itself, and tests of a browser and of programs of ours first and as if they were one
+file's, for these take seconds to start. Reports go to the first process, which alone prints and counts.
 """
 
 import os
@@ -10,7 +11,7 @@ import struct
 import sys
 import traceback
 from contextlib import suppress
-from itertools import chain, groupby, pairwise
+from itertools import chain, pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ import pytest
 from _pytest.reports import TestReport
 
 NUMBER = struct.Struct("I")
+STARTED = frozenset({"chromium", "loaded"})  # fixtures of a process that take seconds
 
 
 class Worker(NamedTuple):
@@ -40,7 +42,7 @@ def pytest_runtestloop(session):
     count = session.config.option.processes
     if count < 2 or session.config.option.collectonly or session.testsfailed:
         return None
-    files = [list(tests) for _, tests in groupby(session.items, key=together)]
+    files = shared_out(session.items)
     waiting, numbers = os.pipe()
     os.write(numbers, b"".join(map(NUMBER.pack, range(len(files)))))
     os.close(numbers)
@@ -49,9 +51,21 @@ def pytest_runtestloop(session):
     return True
 
 
+def shared_out(items):
+    """The tests that one process takes at once, of all that there are."""
+    groups = {STARTED: []}
+    for item in items:
+        groups.setdefault(together(item), []).append(item)
+    return [tests for tests in groups.values() if tests]
+
+
 def together(item):
     """What tests that one process takes at once have in common."""
-    return item.nodeid if item.get_closest_marker("prove") else item.path
+    if item.get_closest_marker("prove"):
+        return item.nodeid
+    if STARTED & set(item.fixturenames) and not item.get_closest_marker("slow"):
+        return STARTED
+    return item.path
 
 
 class Run:
@@ -90,20 +104,26 @@ class Run:
     def hear(self, said):
         """Pass on what a worker has said; one that ended without its last test is replaced."""
         worker = self.workers[said]
-        match heard(said):
-            case None:
-                del self.workers[said]
-                status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
-                if worker.left:
-                    self.replace(worker.left, status)
-            case "took", number:
-                worker.left.extend(self.files[number])
-            case "ended", _:
+        if (all_of_it := heard(said)) is None:
+            del self.workers[said]
+            status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+            if worker.left:
+                self.replace(worker.left, status)
+            return
+        for kind, what in all_of_it:
+            self.pass_on(worker, kind, what)
+
+    def pass_on(self, worker, kind, what):
+        """Count it, or tell it to whoever prints."""
+        match kind:
+            case "took":
+                worker.left.extend(self.files[what])
+            case "ended":
                 worker.left.pop(0)
-            case "reported", report:
-                self.session.config.hook.pytest_runtest_logreport(report=report)
-            case "warned", warning:
-                self.session.config.hook.pytest_warning_recorded.call_historic(kwargs=warning)
+            case "reported":
+                self.session.config.hook.pytest_runtest_logreport(report=what)
+            case "warned":
+                self.session.config.hook.pytest_warning_recorded.call_historic(kwargs=what)
 
     def replace(self, left, status):
         """Report the test that ended its process as failed, and go on with those after it."""
@@ -115,7 +135,7 @@ class Run:
 
 
 def heard(said):
-    """The next thing that a worker says; None once it has ended."""
+    """The next things that a worker says; None once it has ended."""
     try:
         return said.recv()
     except EOFError:
@@ -123,20 +143,26 @@ def heard(said):
 
 
 class Reports:
-    """What a worker sends home instead of printing it."""
+    """What a worker sends home instead of printing it: a test's things at once, for each message wakes the first process."""
 
     def __init__(self, home):
         self.home = home
         self.known = False  # a new plugin is told of all warnings that there ever were
+        self.unsent = []
+
+    def note(self, kind, what):
+        """Send it with the next."""
+        self.unsent.append((kind, what))
 
     def send(self, kind, what):
-        """Say it."""
-        self.home.send((kind, what))
+        """Say it, and all that was noted."""
+        self.home.send([*self.unsent, (kind, what)])
+        self.unsent.clear()
 
     def pytest_runtest_logreport(self, report):
         """All that is printed or counted: not that a test was set up or torn down."""
         if report.when == "call" or not report.passed:
-            self.send("reported", report)
+            self.note("reported", report)
 
     def pytest_warning_recorded(self, warning_message, when, nodeid, location):
         """A warning, as far as it can be sent."""
@@ -144,7 +170,7 @@ class Reports:
             return
         warning_message.source = None
         about = {"when": when, "nodeid": nodeid, "location": location}
-        self.send("warned", {"warning_message": warning_message} | about)
+        self.note("warned", {"warning_message": warning_message} | about)
 
 
 def work(run, home, first):

@@ -113,10 +113,27 @@ def main():
     finish()
 
 
-if __name__ == "__main__":
-    FOLDER = Path(sys.argv[1])
+def run(folder):
+    """Be the trainer of this folder; ends with its status."""
+    global FOLDER, SPEC
+    FOLDER = Path(folder)
     SPEC = RunSpec.load(FOLDER)
     try:
         main()
     except OSError as error:
         sys.exit(FULL_DISK if error.errno == ENOSPC else f"{error}")
+
+
+def forked(arguments):
+    """The same in a process that was forked to be it (tests/trainers.py); its status."""
+    try:
+        run(arguments[-1])
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            return end.code
+        sys.stderr.write(f"{end.code}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    run(sys.argv[1])

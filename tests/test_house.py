@@ -72,13 +72,16 @@ def test_every_module_has_a_test_of_its_name_or_a_line_that_says_which():
     assert house.untested() == []
 
 
-@pytest.mark.parametrize(("module", "test"), house.tested_by().items())
-def test_a_line_that_says_which_test_looks_at_a_module_is_true(module, test):
-    assert (ROOT / module).is_file()
-    assert (ROOT / test).is_file()
+def test_a_line_that_says_which_test_looks_at_a_module_is_true():
+    assert [pair for pair in house.tested_by().items() if not is_looked_at(*pair)] == []
+
+
+def is_looked_at(module, test):
+    """Whether there is such a test of such a module."""
     name = module.removesuffix(".py").replace("/", ".")
     by_address = module.startswith("webapp/")  # tests of pages reach it through Django alone
-    assert by_address or name in imported(test)
+    there = (ROOT / module).is_file() and (ROOT / test).is_file()
+    return there and (by_address or name in imported(test))
 
 
 @cache

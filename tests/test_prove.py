@@ -1,16 +1,20 @@
 """The long proofs: each belongs to one part, and `make prove` names the parts."""
 
+import re
 import subprocess
 import sys
+from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
+from _pytest.mark.expression import Expression
 
 from tests.prove.__main__ import main
 from tests.prove.parts import PARTS, PYTEST, commands, part_of
 
 ROOT = Path(__file__).parents[1]
 MARKED = "@pytest.mark.prove"
+MARKS = chain.from_iterable(combinations(("slow", "once", "twice", "sqlite"), n) for n in range(5))
 
 
 def proofs():
@@ -47,6 +51,15 @@ def is_in(path, folder):
 
 def test_a_part_takes_at_most_45_minutes():
     assert max(part.minutes for part in PARTS.values()) <= 45
+
+
+@pytest.mark.parametrize("marks", [("db", *more) for more in MARKS], ids=" ".join)
+def test_what_touches_rows_is_run_on_postgresql_by_make_test_or_by_a_part(marks):
+    (here,) = re.findall(r'ON_POSTGRES := .* -m "(.*)"', (ROOT / "Makefile").read_text())
+    (part,) = commands("slow_postgresql")
+    running = [Expression.compile(words) for words in (here, part.arguments[-1])]
+    chosen = [words.evaluate(lambda name, **_: name in marks) for words in running]
+    assert sum(chosen) == ("sqlite" not in marks)
 
 
 def test_what_is_slow_is_run_by_a_part_and_on_a_fresh_clone():

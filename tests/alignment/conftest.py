@@ -15,6 +15,8 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from alignment.foreign import isolation
 from alignment.models.policies import Policy
 from alignment.objectives.toy import random_gpt2
+from alignment.reward.model import RewardModel
+from alignment.seam.folders import committed
 from tests.words import WORDS
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -54,6 +56,13 @@ def drawn_gpt2(vocabulary: int, seed: int, *, pad_is_end: bool) -> GPT2LMHeadMod
     return random_gpt2(tokenizer, vocabulary=vocabulary, seed=seed)
 
 
+def sealed(model: Policy | RewardModel, folder: Path) -> Path:
+    """Keep it there as a run of ours does: what was looked at as it was written is not looked at whenever it is read."""
+    with committed(folder, synced=False) as aside:
+        model.save(aside)
+    return folder
+
+
 @contextmanager
 def hurried(cause: str) -> Iterator[None]:
     """Within limits that are soon reached what somebody wrote should fail for this cause.
@@ -89,9 +98,7 @@ def generator() -> torch.Generator:
 @pytest.fixture(scope="session")
 def saved_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny policy's folder, to be copied."""
-    folder = tmp_path_factory.mktemp("policy")
-    tiny_policy().save(folder)
-    return folder
+    return sealed(tiny_policy(), tmp_path_factory.mktemp("policy") / "whole")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from alignment.kinds.reward.run import train
 from alignment.kinds.spec import RunSpec
 from alignment.seam.records import Message, PairRecord, PromptRecord, prompt_key, write_jsonl
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 
 SETTINGS = {"epochs": 12, "batch": 16, "learning_rate": 0.01, "held_out": 0.3}
 
@@ -21,7 +21,7 @@ def run(folder, labels, *, backbone=None, seed=0, **settings):
     """The events of a reward run; its output is in the folder."""
     folder.mkdir(exist_ok=True)
     if backbone is None:
-        tiny_policy().save(folder / "backbone")
+        sealed(tiny_policy(), folder / "backbone")
     write_jsonl(folder / "pairs.jsonl", labels)
     inputs = {"backbone": str(backbone or "backbone"), "pairs": "pairs.jsonl"}
     spec = RunSpec(

@@ -16,7 +16,7 @@ from alignment.reward.best_of import BestOf, kl_bound
 from alignment.reward.model import RewardModel
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import CandidateRecord, CompletionRecord, read_jsonl, write_jsonl
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 from tests.alignment.rewarding import a_prompt
 
 BEST = {"kept": "best", "best_of": 3, "completions_per_prompt": 2, "max_new_tokens": 6}
@@ -26,11 +26,9 @@ BEST = {"kept": "best", "best_of": 3, "completions_per_prompt": 2, "max_new_toke
 def folders(tmp_path_factory):
     """A policy, and a reward model with three heads that nothing was learned by."""
     folder = tmp_path_factory.mktemp("models")
-    for name in ("policy", "reward"):
-        (folder / name).mkdir()
-    tiny_policy().save(folder / "policy")
+    sealed(tiny_policy(), folder / "policy")
     torch.manual_seed(0)
-    RewardModel.fresh(folder / "policy", heads=3).save(folder / "reward")
+    sealed(RewardModel.fresh(folder / "policy", heads=3), folder / "reward")
     return folder
 
 

@@ -15,7 +15,7 @@ from alignment.seam.errors import ConfigError
 from alignment.seam.records import write_jsonl
 from alignment.targets.targets import load_target, no_reward, target_of
 from alignment.trainer import drive
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 from tests.alignment.rewarding import a_prompt
 from tests.cases import cases
 
@@ -30,7 +30,7 @@ SHORT = {
 def at(tmp_path_factory):
     """A policy, and a classifier of fixed random weights to which each class is about as likely."""
     folder = tmp_path_factory.mktemp("classes")
-    tiny_policy().save(folder / "policy")
+    sealed(tiny_policy(), folder / "policy")
     torch.manual_seed(0)
     one = Classifier.fresh(folder / "policy", ["other", "harmful"], "answer")
     torch.nn.init.normal_(one.model.score.weight, std=0.5)

@@ -44,7 +44,7 @@ from alignment.seam.records import (
     write_jsonl,
 )
 from alignment.trainer import drive
-from tests.alignment.conftest import tiny_policy, tiny_tokenizer
+from tests.alignment.conftest import sealed, tiny_policy, tiny_tokenizer
 from tests.alignment.rewarding import a_pair, a_prompt
 from tests.cases import cases
 
@@ -92,8 +92,8 @@ def an_encoder(folder):
 @pytest.fixture(scope="module")
 def backbones(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones")
-    tiny_policy().save(folder / "causal")
-    tiny_policy(pad_is_end=True).save(folder / "pad is end")
+    sealed(tiny_policy(), folder / "causal")
+    sealed(tiny_policy(pad_is_end=True), folder / "pad is end")
     return {
         "causal": folder / "causal",
         "pad is end": folder / "pad is end",

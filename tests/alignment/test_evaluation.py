@@ -32,7 +32,7 @@ from alignment.seam.records import (
     write_jsonl,
 )
 from alignment.targets.targets import load_target, save_target
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain"]
 WEIGHED = 10  # prompts
@@ -56,13 +56,12 @@ def prompts():
 def folder(tmp_path_factory, prompts):
     """Two different policies, a reward model and prompts."""
     folder = tmp_path_factory.mktemp("evaluate")
-    tiny_policy(seed=0).save(folder / "reference")
-    tiny_policy(seed=1).save(folder / "other")
+    for seed, name in enumerate(("reference", "other")):
+        sealed(tiny_policy(seed=seed), folder / name)
     torch.manual_seed(2)
-    (folder / "reward").mkdir()
     reward = RewardModel.fresh(folder / "reference")
     torch.nn.init.normal_(reward.head.weight, std=0.1)
-    reward.save(folder / "reward")
+    sealed(reward, folder / "reward")
     write_jsonl(folder / "prompts.jsonl", prompts)
     return folder
 

@@ -15,7 +15,7 @@ from alignment.reward import RewardModel
 from alignment.sampling.sampling import decoded_token_logps, sample
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import AlignmentError, ConfigError, DataError
-from alignment.seam.folders import committed
+from alignment.seam.folders import MANIFEST, committed
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.architectures import ARCHITECTURES, model_of, policy_of, saved
 from tests.cases import cases
@@ -25,6 +25,13 @@ WEIGHTS = "model.safetensors"
 
 def edit(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.fixture
+def policy_folder(policy_folder):
+    """One that somebody brought: nothing of it was looked at yet."""
+    (policy_folder / MANIFEST).unlink()
+    return policy_folder
 
 
 def reweigh(folder, change):

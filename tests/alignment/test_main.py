@@ -33,7 +33,7 @@ from alignment.seam.events import (
 from alignment.seam.folders import verify
 from alignment.seam.records import write_jsonl
 from alignment.trainer import drive, runner
-from tests.alignment.conftest import tiny_tokenizer
+from tests.alignment.conftest import sealed, tiny_tokenizer
 from tests.alignment.test_loop import SMALL, records, weights
 from tests.forks import Fork
 
@@ -45,8 +45,7 @@ def inputs(policy_folder, tmp_path):
     torch.manual_seed(1)
     model = RewardModel.fresh(policy_folder)
     torch.nn.init.normal_(model.head.weight)
-    (tmp_path / "reward").mkdir()
-    model.save(tmp_path / "reward")
+    sealed(model, tmp_path / "reward")
     write_jsonl(tmp_path / "prompts.jsonl", records(6))
     roles = {"policy": policy_folder, "reference": policy_folder}
     roles |= {"reward": tmp_path / "reward", "prompts": tmp_path / "prompts.jsonl"}

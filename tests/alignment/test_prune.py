@@ -30,7 +30,7 @@ from alignment.models.training import scored
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import Message, write_jsonl
 from alignment.trainer import drive
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 from tests.alignment.test_loop import records
 from tests.cases import cases
 
@@ -109,7 +109,7 @@ def test_norms_and_errors_are_those_of_the_inputs():
 def start(tmp_path_factory):
     """The summary of a run, and the folder of its result."""
     folder = tmp_path_factory.mktemp("prune")
-    tiny_policy().save(folder / "policy")
+    sealed(tiny_policy(), folder / "policy")
     rows = records(16)
     write_jsonl(folder / "prompts.jsonl", rows[:8])
     write_jsonl(folder / "held_out.jsonl", rows[8:])

@@ -35,7 +35,7 @@ from alignment.seam.folders import verify
 from alignment.seam.records import CompletionRecord, PairRecord, read_jsonl, write_jsonl
 from alignment.targets.targets import load_target, save_target
 from alignment.trainer import drive
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 from tests.alignment.test_loop import records
 
 SHORT = {"max_new_tokens": 6, "held_out_prompts": 8, "prompts": 8, "completions_per_prompt": 2}
@@ -51,8 +51,7 @@ def models(tmp_path_factory):
     save_target(AlignConfig(reward_weight=0, share_of="sun", share=0.5), [0.3], folder / "policy")
     reward = RewardModel.fresh(folder / "policy")
     torch.nn.init.normal_(reward.head.weight, generator=torch.Generator().manual_seed(0))
-    (folder / "judge").mkdir()
-    reward.save(folder / "judge")
+    sealed(reward, folder / "judge")
     return folder
 
 

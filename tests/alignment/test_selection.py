@@ -10,7 +10,7 @@ from alignment.reward.model import RewardModel
 from alignment.reward.selection import chosen_labels, chosen_prompts, contrasts
 from alignment.seam.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from alignment.trainer import runner
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 from tests.alignment.test_encoder_decoders import marked
 from tests.architectures import saved
@@ -21,9 +21,7 @@ WORDS = ("day", "night", "sun", "rain")
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("backbone")
-    tiny_policy().save(folder)
-    return folder
+    return sealed(tiny_policy(), tmp_path_factory.mktemp("backbone") / "whole")
 
 
 @pytest.fixture(scope="module")

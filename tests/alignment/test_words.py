@@ -17,7 +17,7 @@ from alignment.seam.errors import DataError
 from alignment.seam.events import CheckpointSaved, Finished, Ready, StepDone
 from alignment.seam.records import SpanRecord
 from alignment.trainer import drive
-from tests.alignment.conftest import tiny_policy
+from tests.alignment.conftest import sealed, tiny_policy
 from tests.alignment.test_classify import an_encoder
 from tests.cases import cases
 
@@ -62,7 +62,7 @@ def rows_of(head, number=80):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     backbones = tmp_path_factory.mktemp("backbones")
-    tiny_policy().save(backbones / "causal")
+    sealed(tiny_policy(), backbones / "causal")
     an_encoder(backbones / "masked")
 
     def begin(head, backbone="masked", folder=None, resume=None, wish=None, rows=None, **config):

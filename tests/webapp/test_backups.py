@@ -198,6 +198,7 @@ def names_in(path):
         return tar.getnames()
 
 
+@pytest.mark.once
 def test_one_wrong_byte_in_any_file_is_found_before_anything_changes(file, settings, tmp_path):
     sound = file.read_bytes()
     before = rows_here()
@@ -210,6 +211,7 @@ def test_one_wrong_byte_in_any_file_is_found_before_anything_changes(file, setti
     assert not list(settings.STORE.glob(".restore-*"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kept", [0, 100, 0.3, 0.9])
 def test_a_file_cut_short_is_refused(file, kept):
     content = file.read_bytes()
@@ -218,6 +220,7 @@ def test_a_file_cut_short_is_refused(file, kept):
         restore(file, force=True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("said", ["[]", "{}", '{"sha256": []}'])
 def test_a_tar_of_something_else_is_refused(lab, tmp_path, said):
     manifest = tmp_path / MANIFEST
@@ -228,11 +231,13 @@ def test_a_tar_of_something_else_is_refused(lab, tmp_path, said):
         restore(tmp_path / "other.tar", force=True)
 
 
+@pytest.mark.once
 def test_a_missing_file_is_refused(lab, tmp_path):
     with pytest.raises(CommandError, match="no backup"):
         call_command("restore", str(tmp_path / "none.tar"), force=True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["../outside", "/outside", "blobs/../../outside"])
 def test_a_file_that_would_land_elsewhere_is_refused(file, name, tmp_path):
     with tarfile.open(file, "a") as tar:
@@ -241,6 +246,7 @@ def test_a_file_that_would_land_elsewhere_is_refused(file, name, tmp_path):
         restore(file, force=True)
 
 
+@pytest.mark.once
 def test_a_link_is_refused(file):
     entry = tarfile.TarInfo("blobs/link")
     entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -264,6 +270,7 @@ def test_existing_data_is_replaced_only_by_force(file, lab, tmp_path, elsewhere)
         assert (elsewhere.var / "attune.sqlite3.before-restore").is_file()
 
 
+@pytest.mark.once
 def test_a_running_installation_is_not_restored_over(file, settings):
     with only_one(Path(settings.VAR)), pytest.raises(CommandError, match="already runs"):
         call_command("restore", str(file), force=True)
@@ -278,10 +285,12 @@ def test_the_secret_key_is_left_out_unless_asked_for(file, lab, settings, tmp_pa
     assert (elsewhere.var / "secret_key").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.once
 def test_only_its_owner_can_read_a_backup(file):
     assert file.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("damaged", ["weights.json", "MANIFEST.json"])
 def test_a_damaged_artifact_is_named_and_leaves_no_half_backup(lab, tmp_path, damaged):
     artifact = an_artifact(lab, tmp_path, name="Careful")
@@ -291,6 +300,7 @@ def test_a_damaged_artifact_is_named_and_leaves_no_half_backup(lab, tmp_path, da
     assert not list(tmp_path.glob("*attune.tar*"))
 
 
+@pytest.mark.once
 def test_an_older_backup_is_not_written_over(file):
     before = file.read_bytes()
     with pytest.raises(CommandError, match="there already"):
@@ -332,6 +342,7 @@ def sealed(path, **members):
     return path
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "facts",
     [
@@ -355,9 +366,8 @@ def test_a_database_that_is_none_is_refused_whatever_its_sum(lab, tmp_path):
     assert rows_here() == before
 
 
+@pytest.mark.sqlite  # PostgreSQL's is no file of ours
 def test_a_broken_database_is_replaced_by_force_and_kept(file, elsewhere):
-    if connection.vendor != "sqlite":
-        return  # PostgreSQL's is no file of ours
     elsewhere.var.mkdir()
     broken = elsewhere.var / "attune.sqlite3"
     broken.write_bytes(b"no database " * 99)

@@ -79,10 +79,11 @@ class SignedIn(AuthenticationMiddleware):
         request.user = cast("User", SimpleLazyObject(partial(person_of, request)))
 
     def process_view(
-        self, request: HttpRequest, _view: object, _args: object, kwargs: dict[str, int]
+        self, request: HttpRequest, _view: object, _args: object, kwargs: dict[str, object]
     ) -> None:
-        """The address is resolved."""
-        read_for(request, kwargs.get("project_id"))
+        """The address is resolved; one of the API holds any text where a project's number would be."""
+        number = kwargs.get("project_id")
+        read_for(request, number if isinstance(number, int) else None)
 
 
 def read_for(request: HttpRequest, project_id: int | None) -> None:

@@ -15,6 +15,8 @@ from webapp.people.links import create_first_admin
 from webapp.people.services import add_member, change_role, remove_member
 from webapp.projects.models import Membership
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "correct horse battery"
 FORM = {"username": "root", "password1": PASSWORD, "password2": PASSWORD}
 
@@ -23,12 +25,14 @@ def setup_url(**options):
     return reverse("accounts:setup", args=[new_link(OneTimeLink.Purpose.SETUP, **options)])
 
 
+@pytest.mark.twice
 def test_a_setup_link_makes_an_admin_and_signs_them_in(db, client):
     response = use(client, setup_url(), FORM, follow=True)
     assert response.context["user"] == User.objects.get(username="root", is_superuser=True)
     assertContains(response, "Create your first project")
 
 
+@pytest.mark.twice
 def test_a_setup_link_works_once(db, client):
     url = setup_url()
     use(client, url, FORM)
@@ -51,6 +55,7 @@ def test_looking_at_a_setup_link_does_not_use_it_up(db, client):
     assert look(client, url).status_code == look(client, url).status_code == 200
 
 
+@pytest.mark.twice
 def test_an_expired_setup_link_says_what_to_do(db, client):
     response = client.get(setup_url(valid=timedelta(seconds=-1)))
     assertContains(response, "prints a new one", status_code=410)
@@ -76,11 +81,13 @@ def test_a_wrong_setup_form_keeps_the_link(db, client, change, message):
     assert use(client, url, FORM).status_code == 302
 
 
+@pytest.mark.twice
 def test_a_taken_name_is_refused_beside_the_field(db, client):
     a_user(username="root")
     assertContains(use(client, setup_url(), FORM), "already exists")
 
 
+@pytest.mark.twice
 def test_of_two_who_use_a_link_at_once_one_becomes_admin(db):
     token = new_link(OneTimeLink.Purpose.SETUP)
     create_first_admin(token, username="first", password=PASSWORD)
@@ -118,6 +125,7 @@ def test_adding_somebody_with_an_account_leaves_their_password(project, client):
     assert client.login(username="mia", password=PASSWORD)
 
 
+@pytest.mark.twice
 def test_nobody_is_a_member_twice(project):
     add_member(project, "mia", Role.ANNOTATOR, PASSWORD)
     with pytest.raises(AccountError, match="a member already"):
@@ -137,6 +145,7 @@ def test_the_last_admin_stays(project):
     assert project.memberships.get().role == Role.ADMIN
 
 
+@pytest.mark.twice
 def test_one_of_two_admins_may_go(project):
     ada, bob = (add_member(project, name, Role.ADMIN, PASSWORD) for name in ("ada", "bob"))
     change_role(ada, Role.RESEARCHER)

@@ -54,6 +54,7 @@ def test_what_is_looked_at_has_no_token_in_it(client, tokens, kind, method):
     assert token not in page.content.decode() + str(page.headers)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", PAGES)
 def test_its_cookie_goes_to_that_page_alone_and_to_no_script(client, tokens, kind, settings):
     settings.SESSION_COOKIE_SECURE = True
@@ -66,6 +67,7 @@ def test_its_cookie_goes_to_that_page_alone_and_to_no_script(client, tokens, kin
     assert "no-store" in answer["Cache-Control"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", PAGES)
 def test_a_program_that_looks_at_links_uses_none_up_and_stores_nothing(client, tokens, kind):
     for method in ("head", "get", "head"):
@@ -74,6 +76,7 @@ def test_a_program_that_looks_at_links_uses_none_up_and_stores_nothing(client, t
     assert look(client, address(kind, tokens[kind])).status_code == 200
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", PAGES)
 def test_the_page_alone_opens_nothing(client, tokens, kind):
     page = client.get(address(kind, tokens[kind]))["Location"]
@@ -107,6 +110,7 @@ def test_one_link_in_two_tabs_works_once(client, tokens):
     assertContains(client.post(page, WORDS), "until it was used", status_code=410)
 
 
+@pytest.mark.once
 def test_a_form_that_is_sent_to_the_link_itself_goes_on_to_its_page(client, tokens):
     answer = client.post(address("setup", tokens["setup"]), WORDS)
     assert answer.status_code == 307
@@ -125,6 +129,7 @@ def test_who_is_signed_in_as_somebody_else_may_sign_out_first(tokens, project):
     assert project.memberships.filter(user__username="mia").exists()
 
 
+@pytest.mark.once
 def test_a_new_password_signs_in_whose_it_is_whoever_was_signed_in(tokens, admin):
     browser = Client()
     browser.force_login(admin)

@@ -21,6 +21,8 @@ from webapp.audit.acts import Act
 from webapp.audit.models import AuditEntry
 from webapp.people import links
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "correct horse battery"  # of a test
 SIGN_IN = {"login": "ana", "password": PASSWORD}
 
@@ -78,6 +80,7 @@ def test_a_code_is_guessed_at_only_a_few_times(secret):
     assert browser.get(reverse("home")).status_code == 302
 
 
+@pytest.mark.twice
 def test_a_recovery_code_works_once(secret, signed_in):
     page = signed_in.get(reverse("mfa_view_recovery_codes"))
     codes = re.findall(r'class="secret">([0-9-]+)<', page.content.decode())

@@ -131,6 +131,7 @@ def connect(client):
     return through(client, reverse("openid_connect_login") + "?process=connect")
 
 
+@pytest.mark.once
 def test_where_no_server_is_named_there_is_nothing(db, client):
     assertNotContains(client.get(SIGN_IN), "Sign in by")
     assert client.get(reverse("openid_connect_login")).status_code == 404
@@ -148,6 +149,7 @@ def test_somebody_connects_their_account_and_signs_in_by_it(provider, rita, clie
     assert browser.get(ACCOUNT).context["user"] == rita
 
 
+@pytest.mark.once
 def test_who_only_has_the_open_browser_connects_nothing(provider, rita, client):
     client.force_login(rita)
     answer = through(client, reverse("openid_connect_login") + "?process=connect")
@@ -157,6 +159,7 @@ def test_who_only_has_the_open_browser_connects_nothing(provider, rita, client):
     assert SocialAccount.objects.get().user == rita
 
 
+@pytest.mark.once
 def test_whom_no_account_is_connected_with_is_turned_away_whatever_their_address(provider, rita):
     User.objects.filter(pk=rita.pk).update(email="rita@example.org")
     browser = Client()
@@ -176,6 +179,7 @@ def test_where_it_is_allowed_who_is_new_gets_an_account_of_their_own(provider, r
     assert rita.username == "rita"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", ["audience", "state", "refused", "away"])
 def test_what_does_not_add_up_signs_nobody_in(provider, rita, client, wrong):
     connect(client)

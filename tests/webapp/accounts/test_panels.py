@@ -30,6 +30,7 @@ def label(project, person):
     submit_label(claim(project, person), client_id=uuid4(), answer={"choice": 1})
 
 
+@pytest.mark.once
 def test_a_worker_labels_and_gets_the_code_after_the_last_label(project, panel, link, client):
     some_tasks(project, 5)
     assertContains(client.get(f"{link}?worker=W1"), "Your worker ID: W1")
@@ -58,12 +59,14 @@ def test_no_more_is_handed_out_than_is_wanted(project, panel, client):
     assert worker.assignments.count() == 2
 
 
+@pytest.mark.once
 def test_whoever_comes_again_has_the_same_account(panel, link):
     first = let_in(panel, "W1")
     assert let_in(panel, "W1") == first
     assert let_in(panel, "W2") != first
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("worker", ["", "a b", "x" * 65, "W:1", "é"])
 def test_what_is_no_id_lets_nobody_in(panel, link, client, worker):
     assertContains(client.post(link, {"worker": worker}), "worker ID", status_code=409)
@@ -78,6 +81,7 @@ def test_places_are_counted_and_a_closed_panel_lets_nobody_in(panel, link, clien
     assert client.get(link).status_code == 410
 
 
+@pytest.mark.once
 def test_whoever_was_turned_away_stays_away(panel):
     worker = let_in(panel, "W1")
     worker.memberships.all().delete()
@@ -89,6 +93,7 @@ def test_whoever_was_turned_away_stays_away(panel):
         let_in(panel, "W2")
 
 
+@pytest.mark.once
 def test_a_link_that_nobody_signed_is_none(panel, link, client):
     for token in (f"{panel.pk}", f"{panel.pk}:AAAA", token_of_panel(panel)[:-1], "x"):
         assert client.get(reverse("accounts:panel", args=[token])).status_code == 410

@@ -17,6 +17,8 @@ from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.people import links, services
 
+pytestmark = pytest.mark.once
+
 PASSWORD, OTHER = "correct horse battery", "another horse battery"
 NEW = {"username": "mia", "password1": PASSWORD, "password2": PASSWORD}
 NEW_PASSWORD = {"new_password1": OTHER, "new_password2": OTHER}
@@ -75,6 +77,7 @@ def test_an_invited_person_chooses_a_name_and_lands_in_the_project(project, ada)
     assert project.memberships.get(user__username="mia").role == Role.RESEARCHER
 
 
+@pytest.mark.twice
 def test_an_invitation_is_shown_once_and_waits_on_the_page(project, ada):
     made = ada.post(reverse("invite", args=[project.pk]), {"role": "annotator", "note": "For Bo"})
     page = ada.get(reverse("members", args=[project.pk]))
@@ -82,6 +85,7 @@ def test_an_invitation_is_shown_once_and_waits_on_the_page(project, ada):
     assertNotContains(page, shown_link(made))
 
 
+@pytest.mark.twice
 def test_an_invitation_works_once(project, admin, client):
     url = invitation(project, admin)
     use(client, url, NEW)
@@ -90,6 +94,7 @@ def test_an_invitation_works_once(project, admin, client):
     assert not User.objects.filter(username="bo").exists()
 
 
+@pytest.mark.twice
 def test_of_two_who_open_an_invitation_at_once_one_joins(project, admin):
     token = links.invite(project, Role.ANNOTATOR, by=admin)
     links.accept_as_new(token, username="mia", password=PASSWORD)
@@ -97,6 +102,7 @@ def test_of_two_who_open_an_invitation_at_once_one_joins(project, admin):
         links.accept_as_new(token, username="bo", password=PASSWORD)
 
 
+@pytest.mark.twice
 def test_an_invitation_ends_after_seven_days(project, admin, client):
     url = invitation(project, admin)
     left = OneTimeLink.objects.get().expires_at - timezone.now()
@@ -162,6 +168,7 @@ def test_a_link_of_one_kind_does_nothing_of_another(project, admin, ana, client)
     assert not User.objects.filter(is_superuser=True).exists()
 
 
+@pytest.mark.twice
 def test_a_lost_password_is_replaced_by_a_link(project, ada, ana, browser):
     membership = project.memberships.get(user=ana)
     url = shown_link(ada.post(reverse("reset", args=[project.pk, membership.pk])))
@@ -238,6 +245,7 @@ def test_no_project_admin_decides_about_a_superuser(project, admin):
         links.reset_link(root, by=admin)
 
 
+@pytest.mark.twice
 def test_deactivation_ends_sessions_and_gives_tasks_back_but_keeps_labels(
     project, ada, ana, browser
 ):
@@ -293,6 +301,7 @@ def test_who_leaves_a_project_gives_its_tasks_back(project, ana):
     assert again(task).taken == 0
 
 
+@pytest.mark.twice
 def test_changing_the_own_password_ends_the_other_sessions(ana, browser, client):
     client.force_login(ana)
     form = {"oldpassword": PASSWORD, "password1": OTHER, "password2": OTHER}
@@ -307,6 +316,7 @@ def test_an_unknown_act_does_not_exist(project, ada, ana, act):
     assert ada.post(member(project, ana), {"act": act, "role": "admin"}).status_code == 404
 
 
+@pytest.mark.twice
 def test_guessing_at_a_password_locks_nobody_out(db, client):
     """Failures count by name and address: whoever owns the name signs in from where they are."""
     a_user(a_project(), Role.ANNOTATOR, username="ana", password=PASSWORD)
@@ -360,6 +370,7 @@ def test_who_comes_by_an_invitation_is_its_projects_to_manage(project, admin):
     assert links.reset_link(came.user, by=admin)
 
 
+@pytest.mark.twice
 def test_somebody_chooses_where_their_days_begin(browser, ana):
     url = reverse("accounts:own_account")
     assert browser.post(url, {"time_zone": "Mars/Olympus"}).context["form"].errors

@@ -18,6 +18,8 @@ from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job, State
 from webapp.projects.models import Project, Prompt
 
+pytestmark = pytest.mark.once
+
 
 def work(_seconds=0.0):
     """What a worker does while the client waits."""

@@ -28,6 +28,7 @@ def test_each_refusal_is_told_in_the_shape(program, project):
     assert set(fields) == {"prompts", "more"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "k"}])
 def test_a_body_that_is_no_json_or_too_large_is_refused(program, project, settings, key):
     path = f"/projects/{project.pk}/prompts"
@@ -36,6 +37,7 @@ def test_a_body_that_is_no_json_or_too_large_is_refused(program, project, settin
     assert refused(program.post(path, {"prompts": ["x" * 20]}, **key), 413, "large")
 
 
+@pytest.mark.once
 def test_words_that_are_no_json_are_unread(program, project):
     headers = {"Authorization": f"Bearer {program.token}"}
     path = f"/api/v1/projects/{project.pk}/prompts"
@@ -43,6 +45,7 @@ def test_words_that_are_no_json_are_unread(program, project):
     assert refused(answer, 400, "unread")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "header", ["", "Basic eDp5", "Bearer", "Bearer ", "bearer attune_x", "Bearer é", "Bearer a b"]
 )

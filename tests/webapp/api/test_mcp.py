@@ -19,6 +19,8 @@ from webapp.audit.models import AuditEntry
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 
+pytestmark = pytest.mark.once
+
 # What takes or answers a file, which no model has.
 NO_TOOLS = {"upload_file", "download_file"}
 
@@ -134,6 +136,7 @@ def test_every_tool_is_called_by_what_its_schema_says(project):
         assert len(set(names)) == len(names) <= len(tool.schema["properties"])
 
 
+@pytest.mark.twice
 def test_what_is_sent_goes_into_address_query_and_body(project, ask):
     turn = {"role": "user", "content": "Why?"}
     made = call(ask, "add_prompts", project_id=project.pk, prompts=[{"messages": [turn]}])
@@ -217,6 +220,7 @@ def test_revisions_are_agreed_on(ask):
     assert other.json()["error"]["code"] == -32020
 
 
+@pytest.mark.twice
 def test_only_a_token_opens_it_and_no_page_of_another_site(ask, project):
     ping = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
     assert send(ask.client, ping, "").status_code == 401

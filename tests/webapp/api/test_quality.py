@@ -27,6 +27,7 @@ def disputed(project):
     return [a_label(task, 1), a_label(task, 1)]  # each saw the other answer first
 
 
+@pytest.mark.once
 def test_labels_are_measured_by_a_job_and_the_figures_are_told(program, project, at, disputed):
     assert program.get(f"{at}/quality").json() == {"made_at": None, "figures": None, "since": 0}
     made = program.post(f"{at}/quality")
@@ -74,6 +75,7 @@ def test_a_check_is_made_listed_and_ended(program, project, at, disputed):
     assert program.get(f"{at}/gold").json()["items"] == []
 
 
+@pytest.mark.once
 def test_how_people_are_checked_is_changed_a_field_at_a_time(program, project, at):
     assert program.post(f"{at}/checks", {"options": {"gold_every": 9}}).json()["gold_every"] == 9
     changed = program.post(f"{at}/checks", {"options": {"third_if_two_differ": True}}).json()
@@ -109,6 +111,7 @@ def test_tasks_are_made_and_put_into_bands(program, project, at):
     ]
 
 
+@pytest.mark.once
 def test_a_form_is_changed_a_field_at_a_time(program, project, at):
     first = program.get(f"{at}/form").json()
     assert first["composition"]["points"] == 7
@@ -125,6 +128,7 @@ def test_a_form_is_changed_a_field_at_a_time(program, project, at):
     assert program.post(f"{at}/form", {"options": {"points": 3}}).status_code == 422
 
 
+@pytest.mark.once
 def test_members_are_let_in_given_roles_and_sent_away(program, project, at):
     person = a_user(username="Zoe")
     assert program.post(f"{at}/members", {"username": "none", "role": "admin"}).status_code == 422
@@ -155,6 +159,7 @@ def test_an_invitation_is_made_told_once_and_withdrawn(program, project, at, cli
     assert program.post(f"{at}/invitations", {"role": "king"}).status_code == 422
 
 
+@pytest.mark.once
 def test_a_sweep_is_started_watched_and_cancelled(program, project, at, monkeypatch):
     monkeypatch.setitem(KINDS, KIND.name, KIND)
     sent = {"kind": "descend", "name": "Descents", "settings": {"steps": 27, "side": "left"}}
@@ -173,6 +178,7 @@ def test_a_sweep_is_started_watched_and_cancelled(program, project, at, monkeypa
     assert listed == program.get(row).json()
 
 
+@pytest.mark.once
 def test_what_is_wrong_with_a_sweep_is_called_as_it_was_sent(program, project, at, monkeypatch):
     monkeypatch.setitem(KINDS, KIND.name, KIND)
     sent = {"kind": "descend", "objective": "result:depth", "better": "smaller"}
@@ -187,6 +193,7 @@ def test_what_is_wrong_with_a_sweep_is_called_as_it_was_sent(program, project, a
     assert list(none.json()["fields"]) == ["kind"]
 
 
+@pytest.mark.once
 def test_labels_of_others_are_no_decision_of_a_task(program, project, at, disputed):
     (other,) = some_labels(some_tasks(project))
     task = f"{at}/tasks/{disputed[0].task_id}"

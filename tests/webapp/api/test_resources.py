@@ -29,6 +29,8 @@ from webapp.jobs.tasks import work
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.runs.models import Checkpoint, Run, RunMetric, State
 
+pytestmark = pytest.mark.once
+
 
 def work_on(job_id):
     """What the worker of jobs does."""
@@ -64,6 +66,7 @@ def test_prompts_are_added_all_or_none(program, project, at):
     assert (read["id"], read["messages"]) == (prompt.pk, turns)
 
 
+@pytest.mark.twice
 def test_a_task_is_taken_answered_and_counted(program, project, at):
     (task,) = some_tasks(project)
     card = program.post(f"{at}/tasks/next").json()["card"]
@@ -86,6 +89,7 @@ def test_a_task_is_taken_answered_and_counted(program, project, at):
     assert program.get(f"{at}/tasks?state=done").json()["items"][0]["done"] == 1
 
 
+@pytest.mark.twice
 def test_the_same_answer_sent_again_is_stored_once(program, project, at):
     some_tasks(project)
     card = program.post(f"{at}/tasks/next").json()["card"]
@@ -96,6 +100,7 @@ def test_the_same_answer_sent_again_is_stored_once(program, project, at):
     assert Label.every.count() == 1
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
@@ -116,6 +121,7 @@ def test_what_is_no_answer_is_refused_by_its_field(program, project, at, wrong, 
     assert not Label.every.exists()
 
 
+@pytest.mark.twice
 def test_nobody_answers_what_somebody_else_holds(program, project, at):
     some_tasks(project)
     card = program.post(f"{at}/tasks/next").json()["card"]
@@ -201,6 +207,7 @@ def test_an_export_is_started_followed_and_downloaded(program, project, at):
     assert list(refused.json()["fields"]) == ["format"]
 
 
+@pytest.mark.twice
 def test_a_job_is_cancelled_once(program, project, at):
     job = program.post(f"{at}/rows", {"rows": [{"prompt": "Why?"}], "become": "prompts"}).json()
     assert program.post(f"{at}/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
@@ -306,6 +313,7 @@ def test_what_a_run_has_told_is_read(program, project, at, tmp_path):
     assert [one["id"] for one in program.get(f"{at}/models").json()["items"]] == [made.pk]
 
 
+@pytest.mark.twice
 def test_a_round_is_started_as_its_page_would(program, project, at, tmp_path):
     for split, number in {"train": 40, "validation": 9, "test": 10}.items():
         some_prompts(project, number, split=split)
@@ -328,6 +336,7 @@ def test_a_round_is_started_as_its_page_would(program, project, at, tmp_path):
     assert list(wrong.json()["fields"]) == ["align-steps"]
 
 
+@pytest.mark.twice
 def test_labels_of_every_standing_are_listed(program, project, at):
     a_label(some_tasks(project)[0])
     listed = {
@@ -336,6 +345,7 @@ def test_labels_of_every_standing_are_listed(program, project, at):
     assert (len(listed[""]), listed["history"]) == (1, [])
 
 
+@pytest.mark.twice
 def test_what_changed_since_a_snapshot_is_told_in_numbers(program, project, at):
     some_labels(some_tasks(project, 2))
     first = program.post(f"{at}/snapshots").json()

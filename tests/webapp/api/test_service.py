@@ -126,6 +126,7 @@ def test_thousands_of_requests_of_each_role_break_nothing(schema, there):
     print(f"{hurl(schema, there, MANY)} requests, 0 errors, 0 violations of the schema")
 
 
+@pytest.mark.once
 def test_too_much_for_one_request_is_listed_where_something_is_sent(program, project):
     paths = service.get_openapi_schema()["paths"].values()
     each = [operation for methods in paths for operation in methods.values()]
@@ -159,6 +160,7 @@ def test_the_schema_is_added_up_once_in_whatever_language_it_is_asked_for(db, ad
     assert told == 2 * [json.loads(KEPT.read_text())]
 
 
+@pytest.mark.once
 def test_what_is_nowhere_is_missing_in_words(program):
     for method in ("GET", "POST", "DELETE"):
         answer = program.ask(method, "/nowhere/")

@@ -16,6 +16,8 @@ from webapp.api.tokens import MOST, TokenError, find_token, make_token, note_use
 from webapp.people.services import deactivate, reactivate
 from webapp.projects.access import Action
 
+pytestmark = pytest.mark.once
+
 
 def test_only_the_hash_of_a_token_is_kept(admin):
     secret = make_token(admin, name="nightly", scopes=["read"])
@@ -25,6 +27,7 @@ def test_only_the_hash_of_a_token_is_kept(admin):
     assert find_token(secret[:-1]) is None
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("secret", ["", "attune_", "\0", "é", "x" * 10_000, "\ud800"])
 def test_what_was_never_given_opens_nothing(admin, secret):
     make_token(admin, name="nightly", scopes=["read"])
@@ -79,6 +82,7 @@ def test_an_action_without_a_scope_asks_for_the_widest():
     assert Action.MANAGE_MEMBERS not in SCOPES
 
 
+@pytest.mark.twice
 def test_the_page_shows_a_new_token_once(admin):
     browser = client_with(session_of(admin))
     sent = {"name": "nightly", "scopes": ["read", "label"], "last_day": "2999-01-01"}
@@ -138,6 +142,7 @@ def test_an_answer_sets_no_cookie_and_wants_none(program):
     assert "Cookie" not in answer.get("Vary", "")
 
 
+@pytest.mark.twice
 def test_wrong_tokens_are_limited_as_failed_sign_ins_are_and_right_ones_never(program):
     cache.clear()
     wrong = Program("attune_wrong")

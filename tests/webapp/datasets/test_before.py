@@ -68,6 +68,7 @@ def test_a_snapshot_of_before_says_what_it_said(snapshot):
     ]
 
 
+@pytest.mark.once
 def test_its_rows_have_the_columns_of_today(snapshot):
     rows = list(read(snapshot.artifact.path))
     assert Counter((row["kind"], row["source"]) for row in rows) == {
@@ -78,6 +79,7 @@ def test_its_rows_have_the_columns_of_today(snapshot):
     assert (rows[2]["rationale"], rows[2]["flags"]) == ("Kinder.", ["false"])
 
 
+@pytest.mark.once
 def test_its_page_shows_it(snapshot, client, project):
     client.force_login(a_user(project, Role.RESEARCHER))
     page = client.get(reverse("datasets:snapshot", args=[project.pk, snapshot.pk]))
@@ -87,6 +89,7 @@ def test_its_page_shows_it(snapshot, client, project):
     assertContains(page, "B much better")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "rows", "table"),
     [
@@ -112,6 +115,7 @@ def test_the_rows_of_its_export_have_the_bytes_that_they_had(snapshot, tmp_path,
     assert zipped(folder).name == f"snapshot-1-{name}.zip".replace("_", "-")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", EXPORTS)
 def test_it_is_exported_in_every_format_that_its_answers_fit(snapshot, tmp_path, name):
     found = sum(1 for _ in write_folder(tmp_path / "out", snapshot, EXPORTS[name]))

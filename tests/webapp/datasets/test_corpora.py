@@ -21,6 +21,8 @@ from webapp.runs.actions import actions_for
 from webapp.runs.kinds import half_of
 from webapp.runs.models import Run
 
+pytestmark = pytest.mark.once
+
 LINES = [f"The {word} sings over the {other}." for word in ("sun", "moon", "bird") for other in
          ("river", "stone", "light", "green hill", "dark house")]  # fmt: skip
 SMALL = {
@@ -91,6 +93,7 @@ def test_a_file_without_documents_is_refused_and_nothing_is_kept(
     assert not job.folder.exists()
 
 
+@pytest.mark.twice
 def test_a_name_that_cannot_be_stored_is_refused_in_the_form(as_admin, url):
     file = SimpleUploadedFile("a:b.txt", b"words")
     answer = as_admin.post(url, {"file": file, "document": "line", "column": ""})

@@ -14,6 +14,8 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Prompt
 
+pytestmark = pytest.mark.once
+
 REAL = "oasst_en_100_tree.jsonl"
 
 
@@ -153,6 +155,7 @@ def test_an_import_stores_prompts_and_ranked_answers(project, file):
     assert list(stored) == [("m1", 0, "imported"), ("m2", 1, "imported")]
 
 
+@pytest.mark.twice
 def test_a_second_import_adds_nothing(project, file):
     path = file(tree(reply(1, 0), reply(2, 1)))
     import_file(project, path)
@@ -174,6 +177,7 @@ def test_a_bad_line_can_be_left_out_and_is_listed(project, file, tmp_path):
     assert listed.read_text().startswith("line 2: not JSON")
 
 
+@pytest.mark.twice
 def test_an_import_that_breaks_midway_leaves_nothing(project, monkeypatch):
     def fail(*_args, **_options):
         raise OSError("disk full")
@@ -198,6 +202,7 @@ def test_a_refused_file_makes_no_project(db, file):
     assert not Project.objects.exists()
 
 
+@pytest.mark.twice
 def test_a_project_is_found_by_its_number(project, file):
     import_file(project.pk, file('"Hello?"'), format="prompts")
     assert project.prompts.count() == 1
@@ -215,6 +220,7 @@ def test_the_same_prompt_may_be_in_two_projects(project, file):
     assert project.prompts.get().key == other.prompts.get().key
 
 
+@pytest.mark.twice
 def test_ranks_of_two_rankings_of_one_prompt_are_not_compared(project):
     one = tree(reply(1, 0, "a"), reply(2, 1, "b"))
     other = tree(reply(3, 0, "c"), reply(4, 1, "d"), name="t2")

@@ -29,6 +29,8 @@ from webapp.labeling.models import Completion
 from webapp.machine.bodies import CUT
 from webapp.projects.models import Prompt
 
+pytestmark = pytest.mark.once
+
 
 def tree(name="t1", text="How do magnets work?", answers=("It is physics.", "Two poles.")):
     """An Open-Assistant tree whose answers are ranked in their order."""
@@ -87,6 +89,7 @@ def test_the_first_rows_are_shown_and_cannot_run(as_admin, looked_at, jsonl):
     assertNotContains(response, "<script>alert")
 
 
+@pytest.mark.twice
 def test_a_confirmed_file_is_taken_in_once(as_admin, looked_at, jsonl, project, var):
     preview = looked_at(jsonl(tree(), '{"x": 1}', tree()), "oasst")
     assert preview.result["refused"] == 1
@@ -165,12 +168,14 @@ def test_a_file_with_bad_lines_is_listed_as_refused(as_admin, looked_at, jsonl, 
     assertContains(as_admin.get(url), ">bad rows<")
 
 
+@pytest.mark.twice
 def test_only_the_first_bad_lines_are_listed_but_all_are_counted(as_admin, looked_at, jsonl):
     job = looked_at(jsonl(*["{"] * 70))
     assert (job.result["refused"], len(job.result["refusals"])) == (70, 50)
     assertContains(as_admin.get(page_of(job)), "first 50 of 70")
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("content", "rows", "refusal"),
     [
@@ -190,6 +195,7 @@ def test_odd_files_are_read_or_refused_by_line(looked_at, jsonl, content, rows, 
     assert (result["rows"], result["refusals"][:1]) == (rows, [refusal] if refusal else [])
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -207,6 +213,7 @@ def test_files_that_are_none_are_refused_as_a_whole(as_admin, looked_at, jsonl, 
     assertContains(as_admin.get(page_of(job)), message)
 
 
+@pytest.mark.twice
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(looked_at, jsonl, settings):
     settings.IMPORT_LIMIT = 10_000
     assert "larger than" in looked_at(jsonl(gzip.compress(b'"Why?"\n' * 10_000, mtime=0))).message
@@ -286,6 +293,7 @@ def test_only_admins_import(client, project, researcher, url, looked_at, jsonl):
     assert client.get(url).status_code == 404
 
 
+@pytest.mark.twice
 def test_files_come_in_pages_at_a_constant_cost(
     as_admin, url, project, admin, django_assert_max_num_queries
 ):

@@ -45,6 +45,8 @@ from webapp.labeling.kinds.compare import Choice
 from webapp.labeling.models import Completion, Label, Task, TaskItem
 from webapp.projects.models import Project
 
+pytestmark = pytest.mark.once
+
 
 def held(*rows):
     return read_rows(Row(f"row {n}", row) for n, row in enumerate(rows, start=1))
@@ -188,6 +190,7 @@ def test_a_teams_own_answers_can_be_labelled(project):
     assert (card.task.need, miscounted()) == (2, 0)
 
 
+@pytest.mark.twice
 def test_tasks_are_made_once(project):
     for tasks in (1, 0):
         assert taken(project, several("x", "y"), become=Become.TASKS).tasks == tasks
@@ -244,6 +247,7 @@ def test_answers_only_take_no_preference(project):
     assert not Preference.objects.exists()
 
 
+@pytest.mark.twice
 def test_what_was_left_can_be_taken_later(project):
     row, pair = tree(reply("a", 0), reply("b", 1)), {"prompt": WHY, "chosen": "x", "rejected": "y"}
     taken(project, row, pair, become=Become.PROMPTS)
@@ -263,6 +267,7 @@ def test_preferences_reach_a_snapshot_with_their_group_and_no_sides(project):
     assert len({row["group"] for row in rows}) == 2
 
 
+@pytest.mark.twice
 def test_a_preference_said_twice_counts_twice_but_is_imported_once(project):
     pair = {"prompt": WHY, "chosen": "x", "rejected": "y"}
     for new in (2, 0):
@@ -279,6 +284,7 @@ def test_one_answer_may_be_in_many_preferences(project):
     assert (added.completions, added.preferences) == (3, 3)
 
 
+@pytest.mark.twice
 def test_an_answer_that_is_there_is_found_by_its_words(project):
     there = a_completion(a_prompt(project, WHY), "x")
     assert taken(project, several("x", "y"), become=Become.TASKS).completions == 1
@@ -349,6 +355,7 @@ RANKS = [
 ]
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("row", RANKS, ids=["ranks", "tree"])
 def test_ranks_are_counted_as_the_preferences_that_the_preview_promised(project, row):
     coming = outlook(project, held(row))["preferences"]
@@ -382,6 +389,7 @@ def test_no_turn_of_a_tree_leaves_the_split_of_its_root(project):
     assert project.prompts.count() == 120
 
 
+@pytest.mark.twice
 def test_the_split_that_a_file_says_is_that_of_the_whole_conversation(project):
     before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
     later = [*before, {"role": "user", "content": "Why?"}]
@@ -422,6 +430,7 @@ ODD = [
 ]
 
 
+@pytest.mark.twice
 def test_texts_survive_the_database_and_a_snapshot_byte_for_byte(project):
     rows = [
         {"prompt": odd + " Why?\r\n", "chosen": odd, "rejected": f"{odd}!", "n": n}

@@ -242,12 +242,14 @@ def test_a_table_of_unknown_columns_is_read_once_somebody_says_what_they_are(
     assert sorted(Completion.objects.values_list("text", flat=True)) == ["Because.", "No.", "So."]
 
 
+@pytest.mark.once
 def test_two_prompts_of_a_row_are_refused_in_words(as_admin, looked):
     response = look_again(as_admin, looked, {"frage": "prompt", "a1": "prompt"})
     assertRedirects(response, page_of(looked), fetch_redirect_response=False)
     assertContains(as_admin.get(page_of(looked)), "Only one column may be “Prompt”.")
 
 
+@pytest.mark.once
 def test_the_command_takes_roles(project, tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(TABLE, encoding="utf-8")
@@ -258,6 +260,7 @@ def test_the_command_takes_roles(project, tmp_path):
     assert project.labels.get().annotator.first_name == "ada"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -38,6 +38,8 @@ from webapp.datasets.standins import HERE
 from webapp.labeling.models import Label, Task
 from webapp.projects.models import Split
 
+pytestmark = pytest.mark.once
+
 # Formats that say who preferred what to what, and how, in rows of pairs.
 PAIRED = {"strengths", "sides", "annotators", "groups"}
 FORMS = [n for n, one in EXPORTS.items() if one.keeps >= PAIRED and "reasons" not in one.keeps]
@@ -121,6 +123,7 @@ def test_an_export_comes_back_as_the_same_pairs(project, tmp_path, text):
     assert exported(into, tmp_path, text).exists()
 
 
+@pytest.mark.twice
 def test_a_second_import_of_an_export_adds_nothing(project, tmp_path):
     labelled(project)
     into, path = a_project(), exported(project, tmp_path)
@@ -218,6 +221,7 @@ def test_a_name_in_a_file_is_never_a_persons_account(project, tmp_path):
     assert not any(victim.labels.exists() for victim in victims)
 
 
+@pytest.mark.twice
 def test_pseudonyms_of_two_projects_are_two_people(project, tmp_path):
     labelled(project, 1)
     path = exported(project, tmp_path)
@@ -227,6 +231,7 @@ def test_pseudonyms_of_two_projects_are_two_people(project, tmp_path):
         assert User.objects.filter(first_name=name).count() == 2
 
 
+@pytest.mark.twice
 def test_exports_before_and_after_somebody_new_labels_bring_each_label_once(project, tmp_path):
     people = [a_user(project, Role.ANNOTATOR) for _ in range(3)]
     into, tasks, paths = a_project(), some_tasks(project, 2, need=3), []
@@ -240,6 +245,7 @@ def test_exports_before_and_after_somebody_new_labels_bring_each_label_once(proj
     assert pairs_of(into) == pairs_of(project)
 
 
+@pytest.mark.twice
 def test_people_of_two_projects_stay_apart_in_a_third(project, tmp_path):
     into, other = a_project(), a_project()
     for one in (project, other):

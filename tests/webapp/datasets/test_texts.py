@@ -25,6 +25,8 @@ from webapp.runs import execution, folders
 from webapp.runs.kinds import half_of
 from webapp.runs.models import Run
 
+pytestmark = pytest.mark.once
+
 ROWS = [
     {"text": f"{word} {n}", "label": name}
     for n in range(8)
@@ -94,6 +96,7 @@ def test_a_file_is_read_to_its_end_and_kept(
     assertContains(as_admin.get(url), "c.csv")
 
 
+@pytest.mark.twice
 def test_bad_rows_are_named_and_what_can_be_read_is_kept(as_admin, url):
     rows = [
         json.dumps({"body": "fine", "kind": 1}),

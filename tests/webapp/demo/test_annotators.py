@@ -9,6 +9,8 @@ from webapp.demo.annotators import ANSWERS, Login, answers_to, label_all, signed
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Label, Task
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "long-enough-to-type"  # of a test
 
 

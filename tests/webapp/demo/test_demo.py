@@ -30,6 +30,7 @@ def out(monkeypatch):
     return StringIO()
 
 
+@pytest.mark.once
 def test_a_step_that_failed_says_what_to_try_and_leaves_the_dashboard(out, capfd):
     with pytest.raises(StackError, match="the web ended"):  # until then it stayed
         Command(stdout=out)._play(Ending(State.FAILED), once=False)

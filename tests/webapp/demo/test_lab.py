@@ -39,6 +39,7 @@ def round_(project, var):
     return made
 
 
+@pytest.mark.once
 def test_every_small_model_is_one_of_the_aligned_one_held_against_its_target(round_):
     orders = lab_orders(round_, SEED)
     assert [order.kind for order in orders] == ["quantise", "factorise", "distil"]
@@ -62,6 +63,7 @@ def test_the_lab_is_made_once_and_its_page_is_named(round_):
     assert len(demo.reporter.said) == 2 * len(SMALLER)
 
 
+@pytest.mark.once
 def test_figures_name_the_models_and_the_smallest_that_wins_as_often(round_, var):
     demo = Demo(Measuring(State.SUCCEEDED), Listener())
     demo.lab(round_)

@@ -8,7 +8,7 @@ from webapp.demo import newcomers
 from webapp.demo.newcomers import labels_of_people, wait_for_people
 from webapp.labeling import queue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_nobody_is_waited_for_who_is_not_there(project, clock):
     assert wait(project, clock) == []
 
 
+@pytest.mark.twice
 def test_who_has_come_gets_time_for_a_first_label(project, clock):
     some_tasks(project, 3)
     a_user(project)

@@ -56,6 +56,7 @@ def demo(monkeypatch):
     return Demo(Machine(State.SUCCEEDED), Listener())
 
 
+@pytest.mark.once
 def test_a_terminal_is_told_each_step_with_its_time(capfd):
     reporter = TerminalReporter()
     reporter.console = Console(file=sys.stderr, highlight=False)
@@ -87,6 +88,7 @@ def test_the_starter_is_trained_once(demo, var):
     assert demo.stack.waits == 1
 
 
+@pytest.mark.once
 def test_what_failed_is_tried_anew(demo):
     project = demo.project()
     run_at(a_run(project, "pretrain", key="demo-pretrain-0"), state=State.FAILED)
@@ -97,6 +99,7 @@ def test_what_failed_is_tried_anew(demo):
     assert list(keys) == ["demo-pretrain-0", "demo-pretrain-1"]
 
 
+@pytest.mark.once
 def test_simulated_people_get_new_passwords_and_keep_their_accounts(demo):
     project = demo.project()
     first, second = simulated_logins(project), simulated_logins(project)

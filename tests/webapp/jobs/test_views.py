@@ -10,6 +10,8 @@ from webapp.jobs.execution import claim
 from webapp.jobs.models import Job, State
 from webapp.jobs.tasks import work
 
+pytestmark = pytest.mark.once
+
 HTMX = {"HX-Request": "true"}
 
 
@@ -39,6 +41,7 @@ def test_a_job_that_is_over_brings_the_whole_page(inside, job, url):
     assert inside.get(url, headers=HTMX)["HX-Refresh"] == "true"
 
 
+@pytest.mark.twice
 def test_a_failed_job_says_why_and_where_to_go_on(inside, job, url):
     Job.objects.filter(pk=job.pk).update(state=State.FAILED, message="Mend <line> 3.")
     response = inside.get(url)

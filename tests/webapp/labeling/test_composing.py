@@ -33,6 +33,7 @@ def chosen(*scales, **changed):
     return sent | changed
 
 
+@pytest.mark.once
 def test_what_is_chosen_is_how_the_project_asks(client, project, url, researcher):
     tone = {"name": "Tone", "low": "harsh", "high": "kind", "levels": 5}
     sent = chosen(tone, kinds=["compare", "rate"], points=4, flags=["false"], rationale="asked")
@@ -48,12 +49,14 @@ def test_what_is_chosen_is_how_the_project_asks(client, project, url, researcher
     assert project.form_versions.first().by == researcher
 
 
+@pytest.mark.once
 def test_every_kind_chosen_means_those_to_come_too(client, project, url):
     client.post(url, chosen())
     assert again(project).composition == {}
     assert again(project).form_version == 1  # nothing changed
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("sent", "told"),
     [

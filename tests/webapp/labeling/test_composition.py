@@ -15,6 +15,8 @@ from webapp.labeling.queue import claim
 from webapp.projects.errors import ProjectError
 from webapp.projects.services import mark_of, save_composition, save_guidelines
 
+pytestmark = pytest.mark.once
+
 JSON = {"Accept": "application/json"}
 
 
@@ -58,6 +60,7 @@ def test_each_change_has_a_number_and_what_was_before_is_kept(project, researche
     assert form_of(project, 99) == form_of(project) == (3, Composition(points=4))
 
 
+@pytest.mark.twice
 def test_a_form_that_somebody_else_changed_meanwhile_is_not_overwritten(project):
     composed(project, points=4)
     with pytest.raises(ProjectError, match="Somebody else"):
@@ -87,6 +90,7 @@ def test_an_answer_beyond_the_scale_is_refused(project, ask):
     assert ask(choice=6).status_code == 200
 
 
+@pytest.mark.twice
 def test_a_page_of_before_answers_by_its_own_form(project, ask):
     some_tasks(project)
     composed(project, points=2)

@@ -62,6 +62,7 @@ def come(held, *texts):
     return again(turn)
 
 
+@pytest.mark.once
 def test_a_conversation_goes_on_with_the_answers_that_are_chosen(act, held, project, models):
     assertContains(act(), 'data-state="begin" data-seen="0"')
     assertContains(act("ask", seen=0), 'data-state="waiting" data-seen="1"')
@@ -116,6 +117,7 @@ def test_two_pages_do_not_lead_one_conversation_apart(act, held):
     assert Exchange.objects.get().choice == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
@@ -133,6 +135,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_stored(act, held, sent, word
     assert Exchange.objects.count() == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("choice", [0, 4, 8])
 def test_one_of_the_answers_has_to_go_on(act, held, choice):
     a_turn(held, choice=None)
@@ -140,6 +143,7 @@ def test_one_of_the_answers_has_to_go_on(act, held, choice):
     assert Exchange.objects.get().choice is None
 
 
+@pytest.mark.once
 def test_after_the_last_turn_it_can_only_be_ended(act, held):
     for _ in range(4):
         a_turn(held)
@@ -147,11 +151,13 @@ def test_after_the_last_turn_it_can_only_be_ended(act, held):
     assert "only be ended" in act("ask", seen=4, said="More?").json()["error"]
 
 
+@pytest.mark.once
 def test_nothing_can_be_said_to_an_empty_answer(act, held):
     Completion.objects.filter(pk=a_turn(held).left_id).update(text=" ")
     assertContains(act(), 'data-state="over"')
 
 
+@pytest.mark.once
 def test_a_project_without_a_model_says_what_to_do(act, held, project, models):
     save_composition(project, {}, seen=2)
     assert "How tasks are asked" in act("ask", seen=0, form=3).json()["error"]
@@ -178,6 +184,7 @@ def test_the_page_says_who_is_not_there(act, held):
     assert Job.objects.count() == 2
 
 
+@pytest.mark.once
 def test_who_looks_waits(act, held):
     act("ask", seen=0)
     turn = held.exchanges.get()
@@ -203,6 +210,7 @@ def test_a_conversation_of_somebody_else_or_one_that_was_left_is_not_led(
     assert "not yours" in act().json()["error"]
 
 
+@pytest.mark.once
 def test_conversations_are_offered_where_a_model_answers(held, project, models):
     assert composition_of(again(project)).offers("converse")
     assert not Composition().offers("converse")

@@ -53,7 +53,7 @@ def test_the_cursor_follows_a_claim_that_has_walked_far(project, ana):
     assert [answered(project, ana) for _ in range(4)] == tasks[cursors.FAR + 1 :]
 
 
-@pytest.mark.once  # SQLite's plans are read
+@pytest.mark.sqlite  # its plans are read
 def test_a_claim_begins_behind_what_was_done(project, ana, led):
     with CaptureQueriesContext(connection) as caught:
         assert queue.claim(project, ana).task == led[NUMBER]

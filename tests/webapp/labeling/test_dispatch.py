@@ -35,6 +35,7 @@ def skipped(project, task):
     return task
 
 
+@pytest.mark.once
 def test_what_three_people_skipped_is_handed_out_again_to_them_too(project, skipped, ana):
     assert queue.claim(project, ana) is None
     assert dispatch.ask_again(project, [skipped.pk]) == 1
@@ -42,6 +43,7 @@ def test_what_three_people_skipped_is_handed_out_again_to_them_too(project, skip
     assert queue.claim(project, skipped.assignments.first().annotator).task == skipped
 
 
+@pytest.mark.once
 def test_more_people_are_asked_of_tasks_that_are_done(project, task, ana):
     a_label(task)
     assert dispatch.ask_more(project, [task.pk], 3) == 1
@@ -50,6 +52,7 @@ def test_more_people_are_asked_of_tasks_that_are_done(project, task, ana):
     assert queue.claim(project, ana).task == task
 
 
+@pytest.mark.once
 def test_nobody_more_is_asked_and_who_is_at_it_may_answer(project, ana, ben):
     (task,) = some_tasks(project, need=3)
     mine = queue.claim(project, ana)
@@ -102,6 +105,7 @@ def test_who_skipped_a_task_can_be_asked_by_name(project, skipped):
     assert queue.claim(project, person).task == skipped
 
 
+@pytest.mark.once
 def test_who_answered_or_is_at_it_is_left_out_and_strangers_are_refused(project, task, ana):
     queue.claim(project, ana)
     assert dispatch.ask_person(project, [task.pk], ana) == 0
@@ -109,6 +113,7 @@ def test_who_answered_or_is_at_it_is_left_out_and_strangers_are_refused(project,
         dispatch.ask_person(project, [task.pk], a_user())
 
 
+@pytest.mark.once
 def test_tasks_of_another_project_are_not_touched(project, ana):
     (foreign,) = some_tasks(a_project())
     for act in (dispatch.ask_again, dispatch.ask_nobody):
@@ -118,6 +123,7 @@ def test_tasks_of_another_project_are_not_touched(project, ana):
     assert counts(foreign) == (1, 0, 0, 0)
 
 
+@pytest.mark.once
 def test_an_answer_goes_back_to_who_gave_it_with_a_word(project, task, ana, ben):
     label = a_label(task, 1, annotator=ana, rationale="Mine.")
     dispatch.send_back(label, "Look again.")
@@ -132,6 +138,7 @@ def test_an_answer_goes_back_to_who_gave_it_with_a_word(project, task, ana, ben)
         dispatch.send_back(label, "")
 
 
+@pytest.mark.once
 def test_an_extra_answer_that_goes_back_counts_then(project, task, ana):
     a_label(task)
     late = Assignment.objects.create(
@@ -156,6 +163,7 @@ def rita(client, researcher):
     return client
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("act", "left"), [("again", (1, 0, 0, 0)), ("more", (4, 0, 0, 3)), ("nobody", (0, 0, 0, 3))]
 )
@@ -189,6 +197,7 @@ def test_what_cannot_be_done_is_said_and_nothing_changes(rita, project, task, se
     assert list(Task.objects.values()) == before
 
 
+@pytest.mark.once
 def test_an_answer_is_sent_back_from_the_page_of_its_task_and_its_person_reads_why(
     client, rita, project, task, ana
 ):

@@ -13,7 +13,7 @@ from webapp.labeling.models import Task
 from webapp.people.services import prefer_languages
 from webapp.projects.languages import LANGUAGES, NO_LANGUAGE, _identifier
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 TEXTS = {
     "en": "How does a river shape the land on its way down to the sea?",
     "de": "Wie formt ein Fluss die Landschaft auf seinem Weg bis zum Meer?",
@@ -35,6 +35,7 @@ def test_nothing_is_looked_at_while_nobody_has_named_what_they_read(project, pro
     assert set(languages().values()) == {None}
 
 
+@pytest.mark.twice
 def test_tasks_that_are_made_have_the_language_of_their_prompts(project, prompts, ana):
     prefer_languages(ana, ["de"])
     make_tasks(project, TasksWanted("demonstrate", most=9))

@@ -12,6 +12,8 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.making import TasksMade, TasksWanted, kinds_to_make, make_tasks
 from webapp.labeling.models import Completion, Task
 
+pytestmark = pytest.mark.once
+
 MADE = [name for name, kind in TASK_KINDS.items() if kind.made]
 ANSWERS = 4  # of each prompt
 
@@ -26,6 +28,7 @@ def prompts(project):
     return prompts
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("kind", MADE)
 def test_every_kind_is_made_of_each_prompt_once(project, prompts, kind):
     made = make_tasks(project, TasksWanted(kind, most=100, need=2))

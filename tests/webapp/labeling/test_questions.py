@@ -40,6 +40,7 @@ def test_a_question_is_asked_and_answered_on_the_pages(project, held, ana, resea
     assert again(asked).answered_by == researcher
 
 
+@pytest.mark.once
 def test_both_are_told(project, held, ana, researcher):
     asked = ask_question(held, "Is this\na joke?")
     assert [one.sentence for one in researcher.notifications.all()] == [
@@ -50,6 +51,7 @@ def test_both_are_told(project, held, ana, researcher):
     assert told.sentence.startswith("Your question about a task is answered")
 
 
+@pytest.mark.once
 def test_others_who_label_neither_see_nor_answer_it(project, held, client):
     asked = ask_question(held, "Is this a joke?")
     client.force_login(a_user(project, Role.ANNOTATOR))
@@ -67,6 +69,7 @@ def test_what_is_no_question_is_refused_in_words(project, held, ana, client, tex
     assert not Question.objects.exists()
 
 
+@pytest.mark.once
 def test_nobody_asks_about_what_is_not_theirs_or_without_end(project, held, client, monkeypatch):
     client.force_login(a_user(project, Role.ANNOTATOR))
     sent = {"assignment": held.pk, "text": "Why?"}

@@ -150,7 +150,7 @@ def test_the_lowest_free_slot_is_found_whatever_is_there_of_a_task(project, ana,
     assert again(task).taken == 3
 
 
-@pytest.mark.once  # SQLite's plans are read
+@pytest.mark.sqlite  # its plans are read
 def test_open_tasks_are_counted_without_their_rows(project):
     some_tasks(project)
     assert (
@@ -158,7 +158,7 @@ def test_open_tasks_are_counted_without_their_rows(project):
     )
 
 
-@pytest.mark.once  # SQLite is told which index to take
+@pytest.mark.sqlite  # it is told which index to take
 def test_the_best_task_is_found_among_those_that_are_open(project, ana):
     some_tasks(project, 2)
     with CaptureQueriesContext(connection) as caught:

@@ -16,6 +16,8 @@ from webapp.labeling.keys import all_keys, keys_of
 from webapp.labeling.models import Assignment, Label
 from webapp.people.services import deactivate
 
+pytestmark = pytest.mark.once
+
 FRAGMENT = {"HX-Request": "true"}
 JSON = {"Accept": "application/json"}
 WORDS = "my reason\n\n  with its <b> shape"
@@ -71,6 +73,7 @@ def test_who_is_no_member_any_more_is_told_so(annotator, url, leased, ana):
     assert (response.status_code, response.json()["kind"]) == (404, "not_yours")
 
 
+@pytest.mark.twice
 def test_an_answer_meant_for_somebody_else_is_not_stored(annotator, url, leased, ben):
     response = annotator.post(url, answer(leased) | {"as": ben.pk}, headers=FRAGMENT)
     assert (response.status_code, response.json()["kind"]) == (403, "other_person")
@@ -102,6 +105,7 @@ def test_without_scripts_a_refused_answer_comes_back_with_its_words(annotator, u
     assertContains(response, f'name="assignment" value="{leased.pk}"')
 
 
+@pytest.mark.twice
 def test_without_scripts_a_reason_that_is_too_long_comes_back(annotator, url, leased):
     long = "x" * (LONGEST_RATIONALE + 1)
     response = annotator.post(url, answer(leased, rationale=long))
@@ -136,6 +140,7 @@ def test_no_answer_is_refused_for_its_time(annotator, url, leased, told, stored)
     assert Label.objects.get().visible_ms == stored
 
 
+@pytest.mark.twice
 def test_line_breaks_count_once_and_are_stored_as_one_character(annotator, url, leased):
     typed = "\r\n".join(["a line"] * 1428)
     annotator.post(url, answer(leased, rationale=typed), headers=FRAGMENT)
@@ -159,6 +164,7 @@ def test_a_pair_of_another_project_or_person_is_not_sent(annotator, url, ana, be
     assert not [card for card in foreign if f'data-assignment="{card.pk}"' in content]
 
 
+@pytest.mark.twice
 def test_a_draft_that_is_too_long_is_refused_and_the_old_one_stays(annotator, project, leased):
     drafts = reverse("labeling:draft", args=[project.pk])
     annotator.post(drafts, {"assignment": leased.pk, "rationale": "kept"})
@@ -176,6 +182,7 @@ def test_keys_go_back_to_the_usual_ones(annotator, project, ana):
     assert again(ana).label_keys == {"off": False, "keys": {}}
 
 
+@pytest.mark.twice
 def test_another_answer_under_the_same_name_is_refused_with_its_words(annotator, url, leased):
     data = answer(leased)
     annotator.post(url, data)

@@ -35,6 +35,7 @@ def task(request, project):
     return project.tasks.get()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "page", ["labeling:label", "labeling:labels", "quality:disagreement", "prompts"]
 )

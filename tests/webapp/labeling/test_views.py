@@ -52,6 +52,7 @@ def label_some(project, user, number=1, choice=2):
         submit_label(queue.claim(project, user), client_id=uuid4(), answer={"choice": choice})
 
 
+@pytest.mark.once
 def test_the_page_shows_the_shown_pair_and_hides_the_next_three(annotator, url):
     response = annotator.get(url)
     assertContains(response, "data-assignment=", count=4)
@@ -59,12 +60,14 @@ def test_the_page_shows_the_shown_pair_and_hides_the_next_three(annotator, url):
     assertContains(response, "6</span> waiting")
 
 
+@pytest.mark.once
 def test_a_plain_form_stores_the_answer_and_comes_back(annotator, url, leased):
     assertRedirects(annotator.post(url, answer(leased, 6, rationale="Kinder.")), url)
     label = Label.objects.get()
     assert (label.assignment, label.said.choice, label.rationale) == (leased, 6, "Kinder.")
 
 
+@pytest.mark.once
 def test_a_script_gets_only_the_cards_it_lacks(annotator, url, project, ana):
     first, *ahead = queue.claim_page(project, ana)
     have = ",".join(str(card.pk) for card in ahead)
@@ -84,6 +87,7 @@ def test_an_answer_is_counted_by_its_page_and_a_renewal_counts_again(annotator, 
         assertContains(response, counts(5, 1, first["client_id"]))
 
 
+@pytest.mark.once
 def test_a_renewal_says_which_cards_are_lost(annotator, url, leased):
     overdue(leased)
     expire_leases()
@@ -99,6 +103,7 @@ def test_a_swapped_card_is_leased_for_longer(annotator, url, project, ana):
     assert again(second).lease_until > timezone.now() + timedelta(seconds=queue.AHEAD)
 
 
+@pytest.mark.once
 def test_a_program_reads_a_pair_and_answers_it(annotator, url, project):
     card = annotator.get(url, headers=JSON).json()
     held = Assignment.objects.get(pk=card["assignment"])
@@ -111,11 +116,13 @@ def test_a_program_reads_a_pair_and_answers_it(annotator, url, project):
     assert following["waiting"] == 5
 
 
+@pytest.mark.once
 def test_a_program_is_told_when_nothing_is_left(client, ana, url):
     client.force_login(ana)
     assert client.get(url, headers=JSON).json()["assignment"] is None
 
 
+@pytest.mark.once
 def test_an_answer_without_a_choice_is_refused(annotator, url, leased):
     data = answer(leased)
     del data["choice"]
@@ -131,11 +138,13 @@ def test_a_pair_of_somebody_else_is_refused(annotator, url, project, ben):
     assert not Label.objects.exists()
 
 
+@pytest.mark.once
 def test_a_skip_gives_the_pair_back(annotator, url, leased):
     annotator.post(url, {"assignment": leased.pk, "skip": "too_long"})
     assert again(leased).state == Assignment.State.SKIPPED
 
 
+@pytest.mark.once
 def test_a_skip_needs_a_reason_of_the_list(annotator, url, leased):
     data = {"assignment": leased.pk, "skip": "bored"}
     assert annotator.post(url, data, headers=JSON).status_code == 409
@@ -147,6 +156,7 @@ def drafts(project):
     return reverse("labeling:draft", args=[project.pk])
 
 
+@pytest.mark.once
 def test_a_draft_is_kept_and_comes_with_the_card(annotator, url, drafts, leased):
     data = {"assignment": leased.pk, "rationale": 'Say "why"', "flags": ["false"]}
     assert annotator.post(drafts, data).json() == {"revision": 1}
@@ -197,24 +207,28 @@ def test_an_undone_extra_stays_on_the_page(annotator, url, project, leased, ben)
     assertContains(annotator.post(url, undo, headers=FRAGMENT), 'data-lost=""')
 
 
+@pytest.mark.once
 def test_csrf_is_checked(ana, url, leased):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(ana)
     assert strict.post(url, answer(leased)).status_code == 403
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("page", ["label", "tasks", "labels"])
 def test_strangers_find_nothing(client, project, page):
     client.force_login(a_user(a_project()))
     assert client.get(reverse(f"labeling:{page}", args=[project.pk])).status_code == 404
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("page", ["tasks", "labels"])
 def test_annotators_do_not_see_the_answers_of_others(client, project, ana, page):
     client.force_login(ana)
     assert client.get(reverse(f"labeling:{page}", args=[project.pk])).status_code == 404
 
 
+@pytest.mark.once
 def test_model_names_are_hidden(annotator, url, project, tmp_path):
     Completion.objects.update(model=an_artifact(project, tmp_path, name="secret-model"))
     assertNotContains(annotator.get(url), "secret-model")
@@ -242,6 +256,7 @@ def test_hostile_answers_are_inert(client, ana, project, url, text):
         assert live not in card
 
 
+@pytest.mark.once
 def test_earlier_turns_of_a_conversation_are_folded(client, ana, project, url):
     (task,) = some_tasks(project, 1)
     turns = [("user", "Hello?"), ("assistant", "Good day."), ("user", "Again?")]
@@ -251,6 +266,7 @@ def test_earlier_turns_of_a_conversation_are_folded(client, ana, project, url):
     assertContains(client.get(url), "Earlier turns (2)")
 
 
+@pytest.mark.once
 def test_nothing_to_label_says_what_happens_next(client, ana, url):
     client.force_login(ana)
     assertContains(client.get(url), "New ones come when")
@@ -274,6 +290,7 @@ def test_tasks_are_filtered_by_state(rita, lists, project, ana, tasks):
     assertNotContains(response, "0 of 1")
 
 
+@pytest.mark.once
 def test_tasks_three_people_skipped_are_listed_with_their_reasons(rita, lists, project, tasks):
     for reason in ("unclear", "upsetting", "other"):
         skip(queue.claim(project, a_user(project)), reason)
@@ -284,10 +301,12 @@ def test_tasks_three_people_skipped_are_listed_with_their_reasons(rita, lists, p
     assertNotContains(response, tasks[1].prompt.text)
 
 
+@pytest.mark.once
 def test_without_tasks_the_page_leads_to_runs(rita, lists, project):
     assertContains(rita.get(lists["tasks"]), reverse("runs:list", args=[project.pk]))
 
 
+@pytest.mark.once
 def test_labels_are_shown_in_words_with_who_gave_them(rita, lists, project, tasks):
     robot = a_user(project, role=Role.ANNOTATOR, username="robot", simulated=True)
     label_some(project, robot, choice=7)
@@ -319,7 +338,7 @@ def test_disagreements_are_found(rita, lists, project, ana, ben):
     assertNotContains(response, agreed.prompt.text)
 
 
-@pytest.mark.once  # SQLite's plans are read
+@pytest.mark.sqlite  # its plans are read
 def test_the_history_is_found_without_a_look_at_what_still_speaks(project):
     some_labels(some_tasks(project))
     plan = Label.objects.of_project(project).standing("history").explain()

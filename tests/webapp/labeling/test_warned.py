@@ -15,6 +15,8 @@ from webapp.labeling.warned import decline_tags, put_aside_declined, warn_of
 from webapp.projects.models import Project
 from webapp.projects.tags import tag_prompts
 
+pytestmark = pytest.mark.once
+
 State = Assignment.State
 TAG = "violence"
 
@@ -81,6 +83,7 @@ def test_others_are_asked_about_it_all_the_same(project, tasks, ana):
     assert {one.task_id for one in claim_page(project, bea, 6)} == {task.pk for task in tasks}
 
 
+@pytest.mark.twice
 def test_what_is_tagged_later_is_passed_over_when_it_would_be_handed_out(project, client, ana):
     member(project, ana, TAG)
     tasks = some_tasks(project, 6)
@@ -105,6 +108,7 @@ def test_a_tag_that_is_declined_no_more_is_asked_about_again(project, tasks, ana
     assert len(claim_page(project, ana, 6)) == 6
 
 
+@pytest.mark.twice
 def test_a_person_declines_and_an_admin_names_tags_on_the_page(project, tasks, client, ana):
     client.force_login(ana)
     url = reverse("labeling:warnings", args=[project.pk])

@@ -73,6 +73,7 @@ def test_who_presses_gets_a_prompt_to_answer_and_what_waits_for_reviewers_is_not
     assert counted(project) == [(1, 1)]
 
 
+@pytest.mark.once
 def test_a_prompt_is_written_with_the_tag_that_is_wanted(project, client, ana):
     wish(project, "prompts", tag="code & law")
     client.force_login(ana)

@@ -16,6 +16,8 @@ from webapp.labeling.services import LabelingError, submit_label, undo_label
 from webapp.projects.models import PromptStanding
 from webapp.projects.services import set_reviews
 
+pytestmark = pytest.mark.once
+
 TEXT, BETTER = "How does it rains?", "Why does it rain?"
 
 
@@ -64,6 +66,7 @@ def test_who_rejects_it_changes_no_words(prompt):
     assert again(prompt).text == TEXT
 
 
+@pytest.mark.twice
 def test_an_undo_brings_the_words_back_that_were_there_before(prompt):
     first = accept(prompt, "Why rain?")
     second = accept(prompt, BETTER, "Why rain?")
@@ -73,6 +76,7 @@ def test_an_undo_brings_the_words_back_that_were_there_before(prompt):
     assert again(prompt).text == TEXT
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("case", ["changed meanwhile", "there already", "are there already"])
 def test_words_that_cannot_be_its_words_are_refused_and_nothing_is_stored(prompt, case):
     person, was = a_user(prompt.project, Role.ANNOTATOR), TEXT

@@ -24,6 +24,8 @@ from webapp.labeling.services import Ask, create_tasks, submit_label, undo_label
 from webapp.projects.services import set_reviews
 from webapp.quality.adjudication import Decision, adjudicate, take_decision_back
 
+pytestmark = pytest.mark.once
+
 ACCEPT = {"decision": "accept"}
 REJECT = {"decision": "reject", "reason": "It is rude."}
 
@@ -74,6 +76,7 @@ def test_nothing_learns_from_it_before_enough_have_accepted_it(project, asked, a
     assert make_tasks(project, TasksWanted("thumbs", most=9)).new == accepted
 
 
+@pytest.mark.twice
 def test_without_reviews_it_is_used_at_once(project, asked):
     set_reviews(project, answer_reviews=0)
     write(again(asked))
@@ -112,6 +115,7 @@ def test_who_takes_their_answer_back_has_nobody_asked_about_it(project, asked):
     assert claim(project, a_user(project, Role.ANNOTATOR)) is None
 
 
+@pytest.mark.twice
 def test_a_decision_about_a_review_speaks_for_the_reviewers_until_it_is_taken_back(
     project, asked, researcher
 ):

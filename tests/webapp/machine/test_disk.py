@@ -105,8 +105,6 @@ def insert(database, rows):
 @pytest.fixture
 def full_database(transactional_db):
     """A function after which SQLite has no room for another page; it has again at the end."""
-    if connection.vendor != "sqlite":
-        pytest.skip("SQLite: this is another database")
 
     def no_more():
         with connection.cursor() as cursor:
@@ -136,7 +134,7 @@ def card(project, client):
     return SimpleNamespace(url=url, form=form)
 
 
-@pytest.mark.once
+@pytest.mark.sqlite
 @pytest.mark.parametrize("asking", [JSON, HTMX], ids=["program", "htmx"])
 def test_an_answer_on_a_full_disk_is_507_in_words_and_then_stored(
     full_database, client, card, asking
@@ -154,7 +152,7 @@ def test_an_answer_on_a_full_disk_is_507_in_words_and_then_stored(
     assert Label.objects.count() == 1
 
 
-@pytest.mark.once
+@pytest.mark.sqlite
 def test_a_browser_gets_a_page_in_words(full_database, client, card):
     full_database()
     refused = client.post(card.url, card.form)
@@ -170,7 +168,7 @@ def test_the_page_of_a_full_disk_asks_the_database_nothing(rf):
     assert "/static/app.css" in page.content.decode()
 
 
-@pytest.mark.once
+@pytest.mark.sqlite
 def test_reading_goes_on_while_the_disk_is_full(full_database, client, project):
     admin = a_user(project, Role.ADMIN, username="ada")
     client.force_login(admin)
@@ -179,7 +177,7 @@ def test_reading_goes_on_while_the_disk_is_full(full_database, client, project):
         assert client.get(reverse(name, args=[project.pk])).status_code == 200
 
 
-@pytest.mark.once
+@pytest.mark.sqlite
 def test_a_sign_in_that_cannot_be_stored_says_so(full_database, client, project):
     a_user(project, username="ana", password="glad-tidings-9")
     client.raise_request_exception = False  # as a server: the session is saved behind the view

@@ -17,6 +17,8 @@ from webapp.jobs.models import Job, State
 from webapp.queue.bell import _silence
 from webapp.site.clock import after
 
+pytestmark = pytest.mark.once
+
 HTMX = {"HX-Request": "true"}
 
 
@@ -55,6 +57,7 @@ def test_the_fragment_that_asks_again_is_without_the_frame(
     assertNotContains(page, "<html")
 
 
+@pytest.mark.twice
 def test_equal_folders_are_counted_once(project, tmp_path):
     one = an_artifact(project, tmp_path)
     stored = {size.what: size.bytes for size in installation().sizes}
@@ -71,6 +74,7 @@ def test_a_broker_that_was_away_is_named(root, client):
     assertContains(client.get(reverse("installation")), "The broker was away")
 
 
+@pytest.mark.twice
 def test_sessions_and_their_people_are_counted(root, client):
     client.session.save()
     now = installation()

@@ -12,6 +12,8 @@ from webapp.notifications.models import Occasion, Subscription
 from webapp.notifications.services import News, choose_news, notify
 from webapp.site.clock import after
 
+pytestmark = pytest.mark.once
+
 DAY = 86400
 
 
@@ -25,6 +27,7 @@ def rita(project, researcher, settings):
     return again(researcher)
 
 
+@pytest.mark.twice
 def test_a_mail_says_what_is_new_once(rita, project):
     assert send_digests() == 1
     assert send_digests() == 0

@@ -22,6 +22,8 @@ from webapp.runs.services import cancel_run
 from webapp.runs.transitions import Change, move
 from webapp.site.clock import after
 
+pytestmark = pytest.mark.once
+
 
 def news(project, occasion=Occasion.RUN, what="Tiny", outcome="succeeded"):
     return News(project.pk, occasion, what, reverse("project", args=[project.pk]), outcome)
@@ -90,6 +92,7 @@ def test_nobody_hears_of_what_they_have_muted(project, researcher):
     assert again(researcher).unread == 1
 
 
+@pytest.mark.twice
 def test_the_header_counts_without_a_query_more(
     project, researcher, client, django_assert_num_queries
 ):
@@ -131,6 +134,7 @@ def test_choices_are_kept_and_a_mail_needs_an_address_and_a_server(researcher, c
     assert client.get(url).context["form"].initial["kinds"] == ["run"]
 
 
+@pytest.mark.twice
 def test_what_was_told_long_ago_is_dropped(project, researcher):
     notify([researcher.pk], news(project))
     assert forget_notifications() == 0
@@ -139,6 +143,7 @@ def test_what_was_told_long_ago_is_dropped(project, researcher):
     mark_read(researcher)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("long", ["x" * 500])
 def test_a_long_text_is_told_short(project, researcher, long):
     notify([researcher.pk], news(project, what=long))

@@ -9,6 +9,8 @@ from webapp.home.advice import advice_for
 from webapp.results.learning_curves import Point, gain_of, value_after
 from webapp.runs.models import RunMetric, State
 
+pytestmark = pytest.mark.once
+
 SHARE = 0.5  # of its labels a reward model learns from
 
 
@@ -41,6 +43,7 @@ def an_evaluation(project, var, minutes, rate, judge="utility"):
     return run_at(run, state=State.SUCCEEDED, summary={"win_rate": estimate(rate), "judge": judge})
 
 
+@pytest.mark.twice
 def test_without_runs_it_says_which_are_lacking(project, var):
     a_reward_run(project, var, 100, 0.6)
     an_evaluation(project, var, 5, 0.6)

@@ -15,6 +15,8 @@ from webapp.labeling.models import Assignment
 from webapp.projects.models import Project
 from webapp.runs.errors import RunError
 
+pytestmark = pytest.mark.once
+
 JSON = {"Accept": "application/json"}
 
 
@@ -29,6 +31,7 @@ def archived(project):
     return again(project)
 
 
+@pytest.mark.twice
 def test_its_pages_are_seen_and_say_so(archived, admin, client):
     client.force_login(admin)
     for name in ("project", "prompts", "labeling:labels", "runs:list", "members"):

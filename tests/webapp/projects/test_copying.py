@@ -49,6 +49,7 @@ def test_settings_and_wishes_come_along_and_labels_do_not(source, root):
     assert not made.labels.exists()
 
 
+@pytest.mark.once
 def test_members_and_prompts_with_their_tags_come_along_where_wanted(source, root):
     made = copy_project(source, "Second", by=root, members=True, prompts=True)
     roles = dict(made.memberships.values_list("user__username", "role"))
@@ -59,6 +60,7 @@ def test_members_and_prompts_with_their_tags_come_along_where_wanted(source, roo
     assert source.prompts.count() == 3
 
 
+@pytest.mark.once
 def test_a_superuser_copies_on_the_page_and_nobody_else(source, root, client):
     url = reverse("copy_project", args=[source.pk])
     client.force_login(root)

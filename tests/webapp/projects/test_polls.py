@@ -375,7 +375,7 @@ def test_a_long_queue_shows_a_page_and_says_how_many_more_there_are(client, proj
     assert "2 more runs wait behind these" in answer.content.decode()
 
 
-@pytest.mark.once  # SQLite's plans are read
+@pytest.mark.sqlite  # its plans are read
 def test_runs_that_are_over_are_not_looked_at_for_the_queue(project):
     a_run(project)
     with CaptureQueriesContext(connection) as asked:

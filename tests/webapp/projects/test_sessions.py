@@ -61,6 +61,11 @@ def test_of_a_project_that_is_not_theirs_nothing_is_found(ana, client, project, 
     assert client.get(page).status_code == 404
 
 
+def test_what_is_no_number_of_a_project_is_not_looked_for(ana, client):
+    """An address of the API takes any text there, which PostgreSQL would not compare with numbers."""
+    assert client.get("/api/v1/projects/{}/rounds").status_code == 401
+
+
 def test_a_superuser_is_admin_without_a_membership(client, project):
     client.force_login(User.objects.create_superuser("root"))
     assert client.get(reverse("members", args=[project.pk])).status_code == 200

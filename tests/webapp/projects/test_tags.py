@@ -57,6 +57,7 @@ def test_what_is_done_with_many_is_undone_by_one_press(project, act, client):
     assert [tags_of(one) for one in prompts] == [["code"], [], []]
 
 
+@pytest.mark.once
 def test_what_is_retired_is_in_no_new_task_and_run_until_it_is_restored(project, act):
     prompts = some_prompts(project, 2, split="train")
     waiting = a_prompt(project, standing=PromptStanding.WAITING)
@@ -77,6 +78,7 @@ def test_prompts_of_another_project_are_left_alone(project):
     assert again(other).standing == PromptStanding.ACCEPTED
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [({"act": "tag"}, "Write one tag"), ({"act": "tag", "tag": "a,b"}, "Write one tag"), ({"prompts": []}, "Choose prompts")],

@@ -11,7 +11,7 @@ from webapp.labeling.models import Label
 from webapp.quality.adjudication import AdjudicationError, Decision, adjudicate, take_decision_back
 from webapp.quality.models import Adjudication
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def decide(task, by, choice=2, **columns):
@@ -44,6 +44,7 @@ def test_a_decision_speaks_instead_of_labels_in_snapshots_and_erases_none(
     )
 
 
+@pytest.mark.twice
 def test_taken_back_the_labels_speak_again_and_the_decision_is_kept(project, researcher, disputed):
     decide(disputed, researcher)
     assert take_decision_back(disputed, by=researcher)
@@ -62,6 +63,7 @@ def test_a_later_decision_replaces_one_before(project, researcher, disputed):
     assert second.verdict == "1>0"
 
 
+@pytest.mark.twice
 def test_sent_again_a_decision_is_stored_once(researcher, disputed):
     key = uuid4()
     first = decide(disputed, researcher, key=key)

@@ -41,6 +41,7 @@ def test_each_task_is_listed_once_by_what_is_said_of_its_answers(rita, url, disp
         assertContains(response, words)
 
 
+@pytest.mark.once
 def test_who_says_the_same_from_other_sides_does_not_disagree(rita, url, project, ana, ben):
     (task,) = some_tasks(project, need=2)
     a_label(task, 2, annotator=ana)
@@ -56,6 +57,7 @@ def test_machines_make_no_disagreement_unless_they_are_asked_for(rita, url, proj
     assertContains(rita.get(url, {"by": "everybody"}), task.prompt.text)
 
 
+@pytest.mark.once
 def test_what_people_disagree_about_is_marked_beside_what_machines_do(project, ana, ben):
     """As answers come and are revised, and by the migration that reads those that were there before."""
     (task,) = some_tasks(project, need=3)
@@ -94,24 +96,28 @@ def test_a_button_decides_by_the_letters_of_the_page(rita, url, page, disputed, 
     assertContains(rita.get(url, {"show": "decided"}), disputed.prompt.text)
 
 
+@pytest.mark.once
 def test_what_somebody_said_can_be_taken_for_right(rita, page, disputed):
     label = disputed.labels.first()
     rita.post(page, {"key": uuid4(), "label": label.pk})
     assert Adjudication.objects.get().verdict == label.verdict
 
 
+@pytest.mark.once
 def test_a_label_of_another_task_decides_nothing(rita, page, project):
     foreign = a_label(some_tasks(project)[0])
     assertContains(rita.post(page, {"key": uuid4(), "label": foreign.pk}), "nothing was decided")
     assert not Adjudication.objects.exists()
 
 
+@pytest.mark.once
 def test_without_a_choice_the_page_says_so_and_keeps_the_words(rita, page):
     response = rita.post(page, {"key": uuid4(), "rationale": "My words."})
     assertContains(response, "Choose what is right first")
     assertContains(response, "My words.")
 
 
+@pytest.mark.once
 def test_fields_that_are_no_answer_are_refused(rita, page):
     assertContains(rita.post(page, {"key": uuid4(), "choice": "9"}), "no answer to this task")
 
@@ -124,6 +130,7 @@ def test_a_decision_is_taken_back_by_a_button(rita, url, page, disputed):
     assertContains(rita.get(url), disputed.prompt.text)
 
 
+@pytest.mark.once
 def test_another_projects_task_is_not_found(rita, project):
     foreign = some_tasks(a_project())[0]
     path = reverse("quality:disagreement", args=[project.pk, foreign.pk])
@@ -141,6 +148,7 @@ def test_a_page_of_disagreements_takes_few_queries(
         assertContains(rita.get(url), tasks[0].prompt.text)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", TASK_KINDS.values(), ids=TASK_KINDS)
 def test_a_task_of_any_kind_can_be_looked_at(rita, project, kind):
     """What answers it is there: buttons of its own, or the fields of its controls."""

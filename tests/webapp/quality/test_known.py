@@ -12,7 +12,7 @@ from webapp.quality.adjudication import Decision, adjudicate, take_decision_back
 from webapp.quality.jobs import measure_now
 from webapp.quality.models import QualityReport
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def test_without_a_decision_there_is_no_check(rita, page, decided, researcher):
     assert not Gold.objects.exists()
 
 
+@pytest.mark.twice
 def test_a_check_follows_its_decision(gold, researcher):
     adjudicate(gold.task, Decision.by_place(gold.task, {"choice": 7}), by=researcher, key=uuid4())
     assert (again(gold).verdict, again(gold).explanation) == ("1>0", "It is true.")

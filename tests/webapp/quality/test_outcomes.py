@@ -46,6 +46,7 @@ def test_before_anybody_answers_the_tasks_are_counted(chosen, project):
     assert [(row.entropy, row.information) for row in rows] == [pytest.approx((0.3, 0.2))] * 2
 
 
+@pytest.mark.once
 def test_labels_are_held_against_the_chance_that_was_given_before(chosen, project, ana, ben):
     for task, first, other in zip(chosen, (1, 0, 1, 1, 1), (1, 0, 0, 1, 1), strict=True):
         says(task, first, ana)
@@ -58,6 +59,7 @@ def test_labels_are_held_against_the_chance_that_was_given_before(chosen, projec
     assert (taught.agreement["value"], control.agreement["value"]) == (pytest.approx(2 / 3), 1.0)
 
 
+@pytest.mark.once
 def test_machines_are_told_apart_and_who_prefers_nothing_proves_nothing(chosen, project, ana):
     robot = a_user(project, Role.ANNOTATOR, simulated=True)
     says(chosen[0], 1, robot)
@@ -69,5 +71,6 @@ def test_machines_are_told_apart_and_who_prefers_nothing_proves_nothing(chosen, 
     assert control.labels == 0
 
 
+@pytest.mark.once
 def test_a_model_that_cannot_tell_is_half_right():
     assert [hit(0.5, 1.0), hit(0.6, 1.0), hit(0.6, 0.0), hit(0.4, 0.0)] == [0.5, 1.0, 0.0, 1.0]

@@ -16,7 +16,7 @@ from webapp.quality.jobs import measure_now
 from webapp.quality.models import QualityReport
 from webapp.quality.services import start_measuring
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
@@ -76,6 +76,7 @@ def test_a_second_press_finds_the_measuring_that_goes_on(project, rita, url):
     assert start_measuring(project).pk != first.pk
 
 
+@pytest.mark.twice
 def test_who_has_no_account_any_more_is_not_listed(rita, url, project, answered):
     measure_now(project)
     report = QualityReport.objects.get(project=project)

@@ -12,7 +12,7 @@ from webapp.jobs.models import Job
 from webapp.projects.models import Split
 from webapp.quality.models import ChosenTask
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def pairs(project):
     return [(a_completion(prompt), a_completion(prompt), 0.5) for prompt in prompts]
 
 
+@pytest.mark.twice
 def test_without_a_reward_model_it_leads_to_one_with_several_heads(rita, url):
     page = rita.get(url)
     assertContains(page, "?kind=reward&amp;reward-heads=8")

@@ -22,6 +22,8 @@ from webapp.registry.adding import sweep_incoming
 from webapp.runs import execution, folders, keeping
 from webapp.runs.services import retry_run
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def url(project):
@@ -92,6 +94,7 @@ def test_what_is_no_name_on_the_hub_is_refused(project, inside, url, name):
     assert not project.runs.exists()
 
 
+@pytest.mark.twice
 def test_sending_the_form_twice_adds_one_model(project, inside, url):
     data = asked(repository="owner/model", revision="main")
     for _ in range(2):
@@ -192,6 +195,7 @@ def test_an_encoder_decoder_is_no_base(project, inside, url, tmp_path):
     assert not project.runs.exists()
 
 
+@pytest.mark.twice
 def test_the_base_of_an_adapter_is_an_input(project, inside, url, tmp_path):
     base = an_artifact(project, tmp_path)
     inside.post(url, asked(repository="owner/adapter", revision="main", base=base.pk))
@@ -251,6 +255,7 @@ def test_models_on_their_way_are_told_above_the_list(project, inside):
     assertNotContains(page, "Broken")
 
 
+@pytest.mark.twice
 def test_what_a_killed_trainer_left_is_removed_but_not_what_comes_in_now(project):
     run = run_at(a_run(project, "import"), state="running", epoch=2)
     left, coming = (folders.folder_of(run, epoch) / "incoming" for epoch in (1, 2))

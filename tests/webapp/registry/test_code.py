@@ -18,6 +18,8 @@ from webapp.audit.models import AuditEntry
 from webapp.registry import code_pages
 from webapp.runs.inputs import prepare
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def url(project):
@@ -83,6 +85,7 @@ def test_a_file_that_cannot_be_used_is_refused_and_leaves_nothing(
     assert not AuditEntry.objects.filter(act=Act.CODE_ADDED).exists()
 
 
+@pytest.mark.twice
 def test_a_researcher_sees_rewards_and_adds_none(client, researcher, url, project, var):
     client.force_login(researcher)
     assertContains(client.get(url), "No reward from code yet")

@@ -44,6 +44,7 @@ def test_the_pages_lead_both_ways(chain, project, client, researcher):
     assertContains(made_from, "labels by 1 annotator")
 
 
+@pytest.mark.once
 def test_the_files_that_came_before_a_snapshot_are_named(project, client, researcher):
     client.force_login(researcher)
     columns = {"kind": "import", "state": "done"}

@@ -9,6 +9,8 @@ from webapp.artifacts.models import ArtifactInput
 from webapp.registry.plot import picture_of, plot_axis, round_step, tick_words
 from webapp.registry.smaller import COSTS, MOST, SAVED, SMALLER, size_board
 
+pytestmark = pytest.mark.once
+
 
 def estimate(value, half=0.01):
     return {"value": value, "low": value - half, "high": value + half, "n": 9, "unit": ""}
@@ -145,6 +147,7 @@ def test_unknown_scales_are_the_usual_ones(made, original, inside):
     assertNotContains(page, "<b>")
 
 
+@pytest.mark.twice
 def test_of_very_many_the_newest_are_shown_in_few_queries(
     made, original, inside, monkeypatch, django_assert_max_num_queries
 ):
@@ -194,6 +197,7 @@ def test_ticks_are_round_and_say_what_they_show():
     assert plot_axis([], SAVED["size"], 0, 100).low < 1
 
 
+@pytest.mark.twice
 def test_a_model_that_was_healed_stands_beside_the_others_by_its_evaluation(
     made, original, project, var, inside
 ):

@@ -77,8 +77,7 @@ def test_two_pages_that_render_the_same_text_at_once_store_one(db, monkeypatch):
     assert Rendering.objects.count() == 1
 
 
-@pytest.mark.once
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite: a database that takes nothing")
+@pytest.mark.sqlite
 def test_a_database_that_takes_nothing_breaks_no_text(db, caplog):
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON")

@@ -12,6 +12,8 @@ from webapp.rounds.queries import standings
 from webapp.rounds.services import start_round
 from webapp.runs.models import State
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def two(project, ready):
@@ -33,6 +35,7 @@ def address(project, rounds):
     return f"{reverse('rounds:compare', args=[project.pk])}?{asked}"
 
 
+@pytest.mark.twice
 def test_only_settings_that_differ_are_told(project, two):
     found = compared(standings(project.rounds.order_by("number")))
     rows = {row.title: row.cells for row in found.settings}

@@ -7,11 +7,7 @@ from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.site.fields import drawn_field, drawn_fields
 
-SETTINGS = [
-    pytest.param(info, id=f"{kind}-{name}")
-    for kind, row in KINDS.items()
-    for name, info in row.settings.model_fields.items()
-]
+pytestmark = pytest.mark.once
 
 
 def sent(project, ready, **changes):
@@ -24,15 +20,16 @@ def sent(project, ready, **changes):
     return RoundForm(data | start | changes, project=project, start=ready["config"])
 
 
-@pytest.mark.parametrize("info", SETTINGS)
-def test_every_setting_has_title_help_topic_and_bounds_in_words(info):
-    field = drawn_field(info, info.default)
-    assert field.label
-    assert len(info.description) > 10
-    assert info.description.endswith(".")
-    assert field.topic
-    said = "From" in field.help_text or "Above" in field.help_text
-    assert said or getattr(field, "choices", None) or isinstance(field, BooleanField)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_setting_has_title_help_topic_and_bounds_in_words(kind):
+    for name, info in KINDS[kind].settings.model_fields.items():
+        field = drawn_field(info, info.default)
+        assert field.label, name
+        assert len(info.description) > 10, name
+        assert info.description.endswith("."), name
+        assert field.topic, name
+        said = "From" in field.help_text or "Above" in field.help_text
+        assert said or getattr(field, "choices", None) or isinstance(field, BooleanField), name
 
 
 def test_a_drawn_field_carries_the_settings_unit_and_bounds():
@@ -90,6 +87,7 @@ def test_the_utility_judges_only_where_people_are_simulated(project, ready):
     assert with_them - judges == {"utility"}
 
 
+@pytest.mark.twice
 def test_the_topics_hold_every_drawn_field_once(project, ready):
     form = sent(project, ready)
     shown = [field.name for topic in form.topics() for field in topic.fields + topic.more]

@@ -10,6 +10,8 @@ from webapp.rounds.queries import own_backbone
 from webapp.rounds.services import RoundError, cancel_round, retry_round, start_round
 from webapp.runs.models import State
 
+pytestmark = pytest.mark.once
+
 
 def chain(made):
     """Each part's kind, what it needs and what it reads, by role."""
@@ -38,6 +40,7 @@ def test_a_round_is_five_runs_each_naming_what_it_needs(a_round):
     }
 
 
+@pytest.mark.twice
 def test_the_judge_learns_from_other_labels_than_the_reward(a_round):
     labels = {part.part: part.run.config.get("labels") for part in a_round.parts.all()}
     assert (labels["reward"], labels["judge"]) == ("train", "validation")
@@ -114,6 +117,7 @@ def test_what_has_a_weight_is_learned_from_the_round_s_own_labels(project, ready
     assert chain(made)["align"] == ("align", {"reward": "reward"}, read)
 
 
+@pytest.mark.twice
 def test_the_same_key_starts_one_round(project, ready, a_round):
     assert start_round(**ready, key="first") == a_round
     assert project.runs.count() == 5
@@ -224,6 +228,7 @@ def test_a_round_that_succeeded_has_nothing_to_try_again(a_round, researcher):
         retry_round(a_round, by=researcher)
 
 
+@pytest.mark.twice
 def test_reward_model_and_judge_may_start_from_another_model(project, ready, var):
     larger = an_artifact(project, var, name="larger")
     made = start_round(**ready, backbone=larger, key="other")

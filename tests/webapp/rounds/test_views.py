@@ -11,6 +11,8 @@ from webapp.rounds.models import Round
 from webapp.rounds.services import start_round
 from webapp.runs.models import State
 
+pytestmark = pytest.mark.once
+
 HTMX = {"HX-Request": "true"}
 
 
@@ -53,6 +55,7 @@ def test_results_tell_the_alignment_s_receipts(rita, a_round, page, var):
     assertContains(rita.get(page), "sampler and scorer do not agree: they differ by 5e-01")
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", ["list", "launch"])
 def test_an_annotator_does_not_find_the_pages_of_rounds(client, project, annotator, name):
     client.force_login(annotator)
@@ -67,6 +70,7 @@ def test_a_round_of_another_project_is_not_found(client, page, a_round):
     assert client.get(borrowed).status_code == 404
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", ["cancel", "retry"])
 def test_changing_a_round_needs_a_researcher(client, project, a_round, annotator, name):
     client.force_login(annotator)
@@ -106,6 +110,7 @@ def test_the_list_shows_what_a_round_found(rita, project, a_round, var):
     assertContains(answer, "Better")
 
 
+@pytest.mark.twice
 def test_the_list_takes_the_same_queries_for_any_number_of_rounds(
     rita, project, ready, a_round, django_assert_num_queries, django_assert_max_num_queries
 ):
@@ -134,6 +139,7 @@ def test_every_divergence_is_launched_by_the_form(rita, project, ready, launch, 
     assert told == [(name, 0.75 if order else 0.5)] * 2
 
 
+@pytest.mark.twice
 def test_sending_the_form_twice_starts_one_round(rita, project, ready, launch):
     for _ in range(2):
         rita.post(launch, posted(project, ready))
@@ -188,11 +194,13 @@ def test_settings_that_this_version_does_not_take_are_named(rita, project, ready
     assertContains(answer, "was set up by another version of Attune, whose settings differ (align)")
 
 
+@pytest.mark.twice
 def test_a_number_that_no_round_has_is_no_error(rita, project):
     url = reverse("rounds:compare", args=[project.pk])
     assert rita.get(url, {"round": ["9" * 30, "1"]}).status_code == 200
 
 
+@pytest.mark.twice
 def test_again_goes_on_from_a_better_policy(rita, a_round, launch, var):
     evaluated(a_round, var)
     better = an_artifact(a_round.project, var, name="aligned", producer=part(a_round, "align"))
@@ -273,6 +281,7 @@ def test_a_finished_round_shows_its_verdict_and_samples_by_gain(rita, page, a_ro
     assert worst.index("A small one") < worst.index("A large one")
 
 
+@pytest.mark.twice
 def test_completions_are_hostile_text(rita, page, a_round, var):
     evaluated(a_round, var)
     assertNotContains(rita.get(page), "<script>alert(1)</script>")

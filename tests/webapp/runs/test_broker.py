@@ -13,6 +13,7 @@ def test_a_run_says_that_the_broker_is_away(project):
     assert "the broker is away" in waiting_reason(run)
 
 
+@pytest.mark.once
 @pytest.mark.stack
 def test_a_run_says_no_more_of_a_broker_that_is_back(stack, transactional_db, project):
     run = a_run(project)

@@ -80,6 +80,7 @@ def test_the_newest_checkpoint_is_evaluated_beside_what_its_run_read(training, m
     assert evaluation.config["judge"] == "none"
 
 
+@pytest.mark.once
 def test_it_is_held_until_it_is_a_model(
     training, tmp_path, models, django_capture_on_commit_callbacks
 ):
@@ -99,6 +100,7 @@ def test_it_is_held_until_it_is_a_model(
     assert {row.role: row.artifact for row in given(again(evaluation))}["policy"] == model
 
 
+@pytest.mark.once
 def test_what_is_held_for_nobody_is_swept(training):
     evaluate_checkpoint(training, by=a_user())
     run_at(kept_run(training), state=State.CANCELLED)
@@ -123,6 +125,7 @@ def test_one_that_was_removed_meanwhile_is_passed_over(training):
     assert evaluate_checkpoint(training, by=a_user()).needs.get().needs.config["step"] == 12
 
 
+@pytest.mark.once
 def test_without_held_out_prompts_nothing_is_started(training):
     training.project.prompts.of_split(Split.TEST).delete()
     with pytest.raises(RunError, match="0 prompts are held out for tests"):
@@ -130,6 +133,7 @@ def test_without_held_out_prompts_nothing_is_started(training):
     assert training.project.runs.count() == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("state", "offered"), [(State.RUNNING, True), (State.FAILED, True), (State.SUCCEEDED, False)]
 )
@@ -140,6 +144,7 @@ def test_it_is_offered_where_there_is_a_checkpoint_and_no_result(training, state
     assert "evaluate" not in actions_for(run_at(a_run(training.project), state=State.RUNNING))
 
 
+@pytest.mark.once
 def test_the_page_starts_one_and_shows_what_came_of_it(rita, training, tmp_path):
     page = reverse("runs:detail", args=[training.project_id, training.pk])
     assertContains(rita.get(page), "Evaluate the checkpoint")

@@ -18,6 +18,8 @@ from webapp.runs.keeping import drop_old_checkpoints
 from webapp.runs.models import Checkpoint, Run, State
 from webapp.site.clock import after
 
+pytestmark = pytest.mark.once
+
 RULE = {"reward_weight": 0, "rule": "words", "steps": 20}
 
 
@@ -85,6 +87,7 @@ def test_only_a_finished_run_of_some_length_goes_on(before):
         extended(run_at(before, state=State.SUCCEEDED))
 
 
+@pytest.mark.twice
 def test_its_page_leads_to_the_form_that_starts_it(client, researcher, before):
     client.force_login(researcher)
     page = reverse("runs:detail", args=[before.project_id, before.pk])

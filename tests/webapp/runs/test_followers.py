@@ -40,6 +40,7 @@ def test_only_who_wants_to_be_is_told(project, followed):
     assert followers_of(a_run(project, "import")) == []
 
 
+@pytest.mark.once
 def test_a_fault_of_one_keeps_no_other_from_being_told(caplog, db):
     tell_followers([failing, away, told.append], 7)
     assert told == [7]
@@ -47,6 +48,7 @@ def test_a_fault_of_one_keeps_no_other_from_being_told(caplog, db):
     assert "the database is away" in caplog.text
 
 
+@pytest.mark.once
 def test_a_worker_tells_of_steps_and_of_the_end(project, followed, stand_in, monkeypatch):
     run = a_run(project)
     monkeypatch.setattr(tasks.workers, "register", lambda queue: a_worker(queue=queue))
@@ -57,6 +59,7 @@ def test_a_worker_tells_of_steps_and_of_the_end(project, followed, stand_in, mon
     assert told[-2] == 10  # the stand-in's last step
 
 
+@pytest.mark.once
 def test_a_faulty_follower_does_not_fail_the_run(project, stand_in):
     run = a_run(project)
     claimed = execution.claim(run.queue, a_worker())

@@ -13,7 +13,6 @@ from pytest_django.asserts import assertContains, assertNotContains
 from alignment.kinds import KINDS
 from alignment.seam.memory import Shape
 from alignment.seam.timing import Speed
-from tests.conftest import STAND_IN
 from tests.factories import (
     a_project,
     a_run,
@@ -41,6 +40,8 @@ from webapp.runs.forecasts import (
 )
 from webapp.runs.models import State
 from webapp.runs.supervisor import environment
+
+pytestmark = pytest.mark.once
 
 SPEED = {"speed": Speed(1e-4, 1e11, 1e10, 3.0)._asdict()}
 SHAPE = Shape(600_000, 2, 128, 4, 128, 2048, 128)._asdict()
@@ -119,6 +120,7 @@ def test_a_model_whose_shape_nobody_knows_has_no_sum(project, worker, inputs, tm
     assert forecast(project, worker, "sft", unknown).seconds == 0
 
 
+@pytest.mark.twice
 def test_what_a_run_reads_is_counted(project, inputs):
     kind = KINDS["align"]
     found = extent_of(kind, kind.settings(), inputs, Ground(project), None)
@@ -221,6 +223,7 @@ def measuring(settings, tmp_path, monkeypatch, db):
     return tmp_path / "cache", ran
 
 
+@pytest.mark.twice
 def test_a_worker_tells_how_fast_its_machine_is_measured_once(measuring):
     folder, ran = measuring
     for _ in range(2):
@@ -242,9 +245,9 @@ def test_a_machine_that_cannot_be_measured_is_none(measuring, settings):
     assert speed_of(again(row)) is None
 
 
-def test_a_dry_run_keeps_its_numbers_and_makes_nothing(project, settings):
+@pytest.mark.usefixtures("stand_in")
+def test_a_dry_run_keeps_its_numbers_and_makes_nothing(project):
     """The stand-in leaves an output, as no dry run should; nothing of it is stored."""
-    settings.TRAINER_COMMAND = [sys.executable, "-I", str(STAND_IN)]
     run = a_run(project, "pretrain", {}, seed=FINISH)
     run_at(run, dry=True)
     execution.execute(execution.claim("runs", a_worker(hardware=SPEED)))
@@ -279,6 +282,7 @@ def test_trackers_that_are_asked_for_get_where_they_are_and_no_key(monkeypatch, 
     assert "WANDB_API_KEY" not in told
 
 
+@pytest.mark.twice
 def test_a_rounds_form_reads_a_project_once_for_all_its_runs(
     project, worker, inputs, django_assert_max_num_queries
 ):

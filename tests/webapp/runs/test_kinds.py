@@ -27,6 +27,8 @@ from webapp.runs.errors import RunError
 from webapp.runs.kinds import half_of
 from webapp.runs.models import Checkpoint, Run, RunEvent
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def generating(project, models):
@@ -73,6 +75,7 @@ def test_a_generate_run_reads_its_policy(generating):
     assert spec.inputs["policy"] == str(generating.inputs.get().artifact.path)
 
 
+@pytest.mark.twice
 def test_prompts_without_an_answer_of_the_policy_come_first(generating, project, models):
     answered = project.prompts.for_labels().order_by("key")[0]
     Completion.objects.create(
@@ -146,6 +149,7 @@ def test_a_run_that_changes_a_model_needs_held_out_prompts(project, models):
 SERVED = {"engine": "server", "server_url": "http://models:8000/v1", "server_model": "big"}
 
 
+@pytest.mark.twice
 def test_completions_of_a_server_have_no_model_and_need_no_log_probabilities(project, models, var):
     a_run(project, "generate", {"prompts": 4} | SERVED)
     run = execution.claim("runs", a_worker())
@@ -238,6 +242,7 @@ def test_outputs_of_needed_runs_become_inputs(project, models, tmp_path):
     assert run.inputs.get().artifact == made
 
 
+@pytest.mark.twice
 def test_completions_become_rows_and_tasks(generating, tmp_path):
     output = written(generating, tmp_path, ["yes", "no"])
     half_of("generate").publish(generating, output)
@@ -255,6 +260,7 @@ def test_completions_remember_how_they_were_drawn(generating, tmp_path):
     assert Completion.objects.first().sampling == drawn
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("task", TASKS)
 def test_completions_become_tasks_of_the_kind_that_is_wanted(generating, tmp_path, task):
     generating.config |= {"task": task, "completions_per_prompt": 3}
@@ -271,6 +277,7 @@ def test_every_kind_about_answers_can_be_wanted_by_its_name():
         GenerateConfig(task="rank")
 
 
+@pytest.mark.twice
 def test_publishing_twice_changes_nothing(generating, tmp_path):
     output = written(generating, tmp_path, ["yes", "no"])
     for _ in range(2):
@@ -304,6 +311,7 @@ def saved(run, step):
     )
 
 
+@pytest.mark.twice
 def test_a_later_epoch_starts_from_the_newest_checkpoint(generating):
     prepared(generating)
     saved(generating, 5)

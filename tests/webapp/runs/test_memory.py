@@ -21,6 +21,8 @@ from webapp.runs.supervisor import Outcome, Trainer
 from webapp.runs.verdict import judge
 from webapp.runs.waiting import waiting_reason
 
+pytestmark = pytest.mark.once
+
 SMALL, LARGE = {"memory_gib": 0.3}, {"memory_gib": 0.5}
 FULL = Squeeze(8 * GIB, 7 * GIB, killed=False)
 

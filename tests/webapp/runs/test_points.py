@@ -108,7 +108,7 @@ def test_every_number_that_is_shown_is_read_once_and_in_order(run, story, monkey
     assert list(all_numbers(run, ["odd", "a\0", "none", "odd"])) == odd
 
 
-@pytest.mark.once  # SQLite's plans are read
+@pytest.mark.sqlite  # its plans are read
 def test_the_first_numbers_are_found_in_an_index(run):
     measured(run, range(1, 40))
     with CaptureQueriesContext(connection) as asked:

@@ -43,6 +43,7 @@ def output(tmp_path):
     return tmp_path / "output"
 
 
+@pytest.mark.once
 def test_every_agent_becomes_a_model_version(run, output):
     for _ in range(2):  # an answer that was lost is given again
         half_of("population").publish(run, output)
@@ -64,6 +65,7 @@ def measured(run, **values):
     RunMetric.objects.bulk_create(rows)
 
 
+@pytest.mark.once
 def test_a_chart_has_a_curve_of_every_agent(run):
     measured(run, jensen_shannon={1: 0.1, 2: 0.2}, alpha={1: 0.3})
     series = metric_series(run)
@@ -84,6 +86,7 @@ def test_the_page_shows_the_agents_and_their_curves(client, researcher, run):
     assertContains(page, f"<tr>{cells}</tr>", html=True)
 
 
+@pytest.mark.once
 def test_samples_are_told_apart_by_agent(run):
     for agent in NAMES:
         for stage, text in (("before", "same"), ("after", agent)):

@@ -37,6 +37,7 @@ def prepared(run):
     return [list(read_jsonl(folder / f"{name}.jsonl", record)) for name, record in files]
 
 
+@pytest.mark.once
 def test_answers_that_can_be_compared_come_with_their_keys(scoring, prompts, project):
     answers = [a_completion(prompt) for prompt in prompts[:2] for _ in range(2)]
     a_completion(prompts[2])
@@ -60,6 +61,7 @@ def test_what_people_were_asked_comes_along_and_its_prompts_last(scoring, prompt
     assert (asked, Task.objects.count()) == ([], 1)
 
 
+@pytest.mark.once
 def test_where_nothing_can_be_compared_it_is_refused(scoring, prompts):
     a_completion(prompts[0])
     with pytest.raises(RunError, match="No training prompt has two answers"):

@@ -44,6 +44,8 @@ from webapp.runs.models import Run
 from webapp.sweeps.form import SweepForm
 from webapp.sweeps.space import Dimension
 
+pytestmark = pytest.mark.once
+
 HTMX = {"HX-Request": "true"}
 KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
 REWARD = Artifact.Type.REWARD
@@ -137,6 +139,7 @@ def test_a_sweep_gives_each_trial_what_its_settings_read(project, stocked):
     assert read == {0.0: False, 0.5: True}
 
 
+@pytest.mark.twice
 def test_a_trial_without_what_its_settings_read_is_refused_and_the_sweep_goes_on(project, stocked):
     inputs = {role: stocked[role] for role in ("policy", "reward")}
     inputs["reference"] = stocked["policy"]
@@ -145,6 +148,7 @@ def test_a_trial_without_what_its_settings_read_is_refused_and_the_sweep_goes_on
     assert refused == {0.0: "", 0.5: "This run needs to be told its labels."}
 
 
+@pytest.mark.twice
 def test_demonstrations_are_read_where_they_have_a_weight(rita, project, stocked):
     changes = {"align-demonstration_weight": 0.5, "labels": stocked["labels"].pk}
     answer = rita.post(address(project, "align"), filled(project, "align", **changes))
@@ -293,6 +297,7 @@ def test_the_offers_say_what_is_missing(rita, project, var):
     assertNotContains(answer, "<strong>a model</strong>")
 
 
+@pytest.mark.twice
 def test_the_offers_take_few_queries(rita, project, stocked, django_assert_max_num_queries):
     with django_assert_max_num_queries(12):
         rita.get(reverse("runs:choose", args=[project.pk]))
@@ -306,6 +311,7 @@ def test_an_annotator_starts_nothing(client, project, stocked):
     assert not Run.objects.filter(name="Mine").exists()
 
 
+@pytest.mark.twice
 def test_somebody_elses_project_starts_nothing(rita, db):
     foreign = a_project()
     assert rita.post(address(foreign, "pretrain"), {}).status_code == 404
@@ -328,6 +334,7 @@ def test_artifacts_of_other_projects_are_no_choice(rita, project, stocked, var):
     assert "valid choice" in error_at(answer, "policy")
 
 
+@pytest.mark.twice
 def test_sending_the_form_twice_starts_one_run(rita, project):
     for _ in range(2):
         rita.post(address(project, "pretrain"), filled(project, "pretrain"))
@@ -571,6 +578,7 @@ def test_each_objective_is_summed_up_by_its_name(rita, project, stocked, objecti
     assertContains(answer, f"128 completions by {name} at beta")
 
 
+@pytest.mark.twice
 def test_a_class_that_was_aimed_at_is_counted_by_its_classifier(rita, project, stocked, var):
     teller = an_artifact(project, var, type=Artifact.Type.CLASSIFIER)
     read = {"policy": stocked["policy"], "reference": stocked["policy"], "classifier": teller}
@@ -740,6 +748,7 @@ def test_spread_over_all_gpus_a_run_needs_their_memory_together(large, settings,
     assert ("all devices" in said) == ("placement" not in settings)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(("placement", "passed"), [("one", False), ("spread", True)])
 def test_what_only_reads_may_leave_its_layers_on_the_disk(large, placement, passed):
     a_worker(hardware={"memory_gib": 4})
@@ -759,6 +768,7 @@ def said_memory(answer):
     return float(re.search(r"needs about ([\d.]+)\s*GB", " ".join(answer.context["outlook"]))[1])
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("name", "wanted", "found"), [("generate", 1, 2), ("evaluate", 2, 3), ("evaluate", 9, 8)]
 )
@@ -768,6 +778,7 @@ def test_no_more_prompts_are_counted_than_a_run_wants(project, name, wanted, fou
     assert readable_prompts(KINDS[name], project, wanted) == found
 
 
+@pytest.mark.twice
 def test_no_more_prompts_are_counted_than_any_kind_needs(project):
     some_prompts(project, 30, split=Split.TRAIN)
     kinds = offered().values()
@@ -787,6 +798,7 @@ def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
     assert labels.missing is None
 
 
+@pytest.mark.twice
 @cases("kind", offered(), quick=["align"])
 def test_a_form_copies_its_settings_at_most_twice_a_field(
     rita, project, stocked, kind, monkeypatch

@@ -23,6 +23,8 @@ from webapp.runs import points
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
 
+pytestmark = pytest.mark.once
+
 HTMX = {"HX-Request": "true"}
 
 
@@ -103,6 +105,7 @@ def test_a_poll_of_the_queue_gets_only_the_queue(rita, project, run):
     assertNotContains(answer, "<html")
 
 
+@pytest.mark.twice
 def test_the_list_takes_the_same_queries_for_any_number_of_runs(
     rita, project, run, django_assert_num_queries, django_assert_max_num_queries
 ):
@@ -117,6 +120,7 @@ def test_the_list_takes_the_same_queries_for_any_number_of_runs(
         rita.get(url)
 
 
+@pytest.mark.twice
 def test_finished_runs_come_in_pages(rita, project, run):
     Run.objects.bulk_create(
         Run(project=project, kind="pretrain", name=f"n{number}", config={}, config_hash="",
@@ -229,6 +233,7 @@ def test_a_finished_run_shows_what_it_found(rita, run):
     assertContains(answer, '<dt>Cached</dt><dd class="num">yes</dd>', html=True)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED, State.FAILED])
 def test_rows_that_are_too_long_are_said(rita, run, state):
     row = {"role": "prompts", "read": 48, "cut": 0, "dropped": 1, "limit": "a context of 32 tokens"}
@@ -273,6 +278,7 @@ def test_curves_have_a_table_that_needs_no_script(rita, run):
     assertContains(rita.get(address("detail", run)), '<td class="num">2.125</td>', html=True)
 
 
+@pytest.mark.twice
 def test_metrics_come_whole_first_then_only_what_is_new(rita, run):
     run = record(run_at(run, epoch=1, state=State.RUNNING), loss=[3.0, 2.0, 1.0])
     whole = rita.get(address("metrics", run)).json()
@@ -284,6 +290,7 @@ def test_metrics_come_whole_first_then_only_what_is_new(rita, run):
     assert (more["reset"], more["since"]) == (False, 3)
 
 
+@pytest.mark.twice
 def test_a_point_that_was_not_whole_is_sent_again(rita, run):
     """Of buckets of two steps the last one held step 502 alone, and now holds 503 too."""
     losses = [9.0] * 501 + [2.0, 1.0]
@@ -311,6 +318,7 @@ def test_a_run_that_was_taken_up_again_sends_its_curves_anew(rita, run):
     assert len(answer["series"]["loss"]) == 2
 
 
+@pytest.mark.twice
 def test_a_run_of_many_curves_opens_with_fewer_points_of_each(rita, run, monkeypatch):
     monkeypatch.setattr(points, "POINTS", 16)
     monkeypatch.setattr(points, "FEWEST", 1)
@@ -334,6 +342,7 @@ def test_the_csv_has_every_number(rita, run):
     assert "2,lr,0.2" in only
 
 
+@pytest.mark.twice
 def test_a_long_csv_is_sent_while_it_is_read(rita, run, monkeypatch):
     record(run, loss=[1 / step for step in range(1, 41)], lr=[0.5])
     short = rita.get(address("metrics_csv", run)).content
@@ -391,6 +400,7 @@ COUNTED = {"phase": "measuring the result", "phase_done": 1024.9, "phase_total":
 COUNTED |= {"phase_unit": "completions", "phase_seconds": 100.0, "epoch": 1}
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", ["detail", "list"])
 def test_pages_show_how_far_a_phase_is_while_it_lasts(rita, run, name):
     page = (

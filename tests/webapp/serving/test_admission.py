@@ -27,12 +27,14 @@ def cookie(project):
     return f"other=1; {settings.SESSION_COOKIE_NAME}={key}"
 
 
+@pytest.mark.once
 def test_who_is_signed_in_may_send_a_file_to_import_and_where_models_go_a_model(paths, cookie):
     assert admitted(paths["datasets:import"], cookie) == settings.IMPORT_LIMIT + FORM
     assert admitted(paths["registry:upload"], cookie) == settings.MODEL_GIB * 2**30 + FORM
     assert admitted("/accounts/login/", cookie) == settings.IMPORT_LIMIT + FORM
 
 
+@pytest.mark.once
 def test_a_program_with_a_token_may_send_as_much_as_its_person(paths, project):
     token = make_token(a_user(project, Role.ADMIN), name="t", scopes=["data"])
     path = f"/api/v1/projects/{project.pk}/imports"
@@ -56,6 +58,7 @@ def test_nobody_is_taken_for_a_stranger_while_the_database_is_away(paths, cookie
         assert admitted("/nowhere/", cookie) == UNASKED
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "path", ["", "/nowhere/", "nowhere", "/p/9223372036854775808/data/import/"]
 )

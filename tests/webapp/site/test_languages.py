@@ -12,7 +12,7 @@ from tests.factories import a_user
 from webapp.site import languages
 from webapp.site.languages import words_of_scripts
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 SIGN_IN = {"en": "Sign In", "zh-hans": "登录"}
 
 
@@ -24,6 +24,7 @@ def choose(client, language, **more):
     return client.post(reverse("accounts:language"), {"language": language} | more)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("asked", "given"),
     [("zh-CN,zh;q=0.9,en;q=0.5", "zh-hans"), ("de,fr;q=0.5", "en"), ("", "en"), ("x" * 600, "en")],
@@ -55,6 +56,7 @@ def test_a_person_s_choice_is_theirs_on_every_device(client, project):
     assert language_of(page) == "en"
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("language", ["", "de", "xx\0", "zh-hans'"])
 def test_a_language_that_nobody_translated_is_refused(client, language):
     assert choose(client, language).status_code == 400

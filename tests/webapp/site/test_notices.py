@@ -47,6 +47,7 @@ def test_a_name_does_not_tell_the_key():
     assert key[:8] not in name_from(key)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("others", ["sessionid", "csrftoken", "messages"])
 def test_cookies_of_another_installation_are_left_alone(project, others):
     client = Client()
@@ -67,6 +68,7 @@ def test_scripts_are_told_the_name_of_the_cookie(project):
     assert settings.CSRF_COOKIE_NAME in client.cookies
 
 
+@pytest.mark.once
 def test_a_notice_is_in_a_cookie_of_this_installation(project):
     client = Client()
     client.force_login(a_user(project, role=Role.ADMIN))

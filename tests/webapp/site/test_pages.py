@@ -105,7 +105,7 @@ def test_counting_in_a_list_stops_in_each_row(project, runs):
     assert [counted(most) for most in (99, 107, 1000)] == [100, 107, 107]
 
 
-@pytest.mark.once  # SQLite's plans are read
+@pytest.mark.sqlite  # its plans are read
 def test_a_page_deep_within_reads_no_more_of_the_table_than_the_first(project):
     """The plan that the database makes searches an index for the place, and sorts nothing."""
     some_tasks(project, 2 * ROWS)

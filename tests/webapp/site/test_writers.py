@@ -56,7 +56,7 @@ def test_an_error_ends_a_turn_and_what_is_inside_another_takes_none(db):
     assert not writers._turn.locked()
 
 
-@pytest.mark.once  # SQLite's
+@pytest.mark.sqlite
 def test_who_opens_the_label_page_waits_for_their_turn(transactional_db, threads):
     project = a_project()
     ana = a_user(project)

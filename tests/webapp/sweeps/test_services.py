@@ -20,11 +20,14 @@ from webapp.sweeps.services import (
 )
 from webapp.sweeps.trials import advance
 
+pytestmark = pytest.mark.once
+
 
 def run_states(sweep):
     return [trial.run.state for trial in sweep.trials.select_related("run")]
 
 
+@pytest.mark.twice
 def test_the_same_key_starts_one_sweep(sweep_of, project):
     first = sweep_of()
     assert sweep_of() == first
@@ -88,6 +91,7 @@ def test_what_failed_is_tried_again(sweep_of, researcher):
     assert not sweep.trials.exclude(state="done").exists()
 
 
+@pytest.mark.twice
 def test_a_trial_that_is_tried_again_comes_to_its_rungs_again(sweep_of, researcher):
     sweep = sweep_of(RATES, method="asha", first_rung=3, reduction=3, at_once=1, trials=1)
     (trial,) = open_trials(sweep)

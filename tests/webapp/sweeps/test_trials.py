@@ -21,6 +21,8 @@ from webapp.sweeps.models import Rung
 from webapp.sweeps.objectives import Objective
 from webapp.sweeps.trials import advance, advance_all, follow
 
+pytestmark = pytest.mark.once
+
 LOSS = Objective(source="curve", key="loss", better="smaller", watched="loss")
 
 
@@ -62,6 +64,7 @@ def test_a_sweep_ends_with_its_budget_of_trials(sweep_of):
     assert len(points(finish_all(sweep_of(trials=4)))) == 4
 
 
+@pytest.mark.twice
 def test_a_sweep_ends_with_its_budget_of_steps(sweep_of):
     """27 steps each, two at once: after 54 steps there are no more."""
     assert len(points(finish_all(sweep_of(steps=50)))) == 3
@@ -88,6 +91,7 @@ def fail(trial):
     advance(trial.sweep_id)
 
 
+@pytest.mark.twice
 def test_a_failed_trial_is_counted_and_the_sweep_goes_on(sweep_of):
     sweep = sweep_of()
     fail(open_trials(sweep)[0])
@@ -135,6 +139,7 @@ def test_where_there_is_no_room_the_next_turn_tries_again(sweep_of, monkeypatch)
     assert (states(sweep), sweep.message) == (["open", "open"], "")
 
 
+@pytest.mark.twice
 def test_who_dies_in_a_turn_leaves_nothing_of_it(sweep_of, monkeypatch):
     """Neither a run without its trial nor a trial without its run."""
     sweep = sweep_of()
@@ -177,6 +182,7 @@ def test_whoever_lags_at_a_rung_is_stopped(race):
     ]
 
 
+@pytest.mark.twice
 def test_rungs_are_noted_once_and_in_turn(race):
     sweep, (best, *_) = race
     climb(best, 10)  # past two rungs at once

@@ -13,6 +13,8 @@ from webapp.sweeps.models import Sweep
 from webapp.sweeps.objectives import objectives_of
 from webapp.sweeps.trials import advance
 
+pytestmark = pytest.mark.once
+
 HTMX = {"HX-Request": "true"}
 KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
 SENT = {
@@ -71,6 +73,7 @@ def test_a_run_s_form_is_carried_over(rita, project, form):
     assert not Sweep.objects.exists()
 
 
+@pytest.mark.twice
 def test_the_form_starts_the_sweep_once(rita, project, form):
     for _ in range(2):
         answer = rita.post(form, SENT)
@@ -128,6 +131,7 @@ def test_a_controller_with_nothing_to_learn_from_is_refused_in_the_form(rita, fo
     assert not Sweep.objects.exists()
 
 
+@pytest.mark.twice
 def test_a_curve_that_is_searched_for_is_what_rungs_compare(rita, form):
     rita.post(form, SENT | ASHA | {"objective": "curve:loss", "better": "larger"})
     found = Sweep.objects.get().objective
@@ -286,10 +290,12 @@ def test_the_list_tells_how_far_sweeps_are(rita, project, sweep):
     assertContains(answer, "Depth")
 
 
+@pytest.mark.twice
 def test_an_empty_list_says_how_to_begin(rita, project):
     assertContains(rita.get(at("list", project.pk)), "Vary this")
 
 
+@pytest.mark.twice
 def test_the_page_takes_as_many_queries_for_any_number_of_trials(
     rita, sweep_of, project, django_assert_num_queries
 ):

@@ -59,6 +59,7 @@ def test_what_is_wrong_is_said_at_its_field(project, admin, browser, at, wrong, 
     assert not project.webhooks.exists()
 
 
+@pytest.mark.once
 def test_a_project_has_so_many_at_most(project, browser, at):
     Webhook.objects.bulk_create(
         Webhook(project=project, url=SENT["url"], acts=[], salt="") for _ in range(MOST)
@@ -67,6 +68,7 @@ def test_a_project_has_so_many_at_most(project, browser, at):
     assert project.webhooks.count() == MOST
 
 
+@pytest.mark.once
 def test_its_page_shows_what_was_told_and_sends_it_again(project, webhook, browser, at):
     entry = record_act(Act.RUN_ENDED, None, project=project.pk)
     told = webhook.deliveries.get(entry=entry)
@@ -92,6 +94,7 @@ def test_it_is_turned_off_on_and_removed(project, webhook, browser, at):
     assert not project.webhooks.exists()
 
 
+@pytest.mark.once
 def test_programs_do_the_same(project, admin, listener):
     program = Program(make_token(admin, name="t", scopes=["read", "admin"]), admin)
     at = f"/projects/{project.pk}/webhooks"

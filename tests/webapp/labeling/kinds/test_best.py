@@ -19,6 +19,8 @@ from webapp.labeling.kinds.descriptor import KindError, TaskKind
 from webapp.labeling.models import Label, Task
 from webapp.labeling.services import ask_about, submit_label, undo_label
 
+pytestmark = pytest.mark.once
+
 __all__ = ["add_kind"]  # a fixture
 JSON = {"Accept": "application/json"}
 
@@ -73,6 +75,7 @@ def test_who_means_the_same_agrees_whatever_they_saw(best, project):
     assert set(Label.objects.disagreeing().values_list("task", flat=True)) == {apart.pk}
 
 
+@pytest.mark.twice
 def test_an_undone_one_comes_back_in_the_order_it_was_seen(best, project):
     (task,) = threes(project, 1, need=3)
     person = a_user(project, Role.ANNOTATOR)
@@ -98,6 +101,7 @@ def test_tables_and_snapshots_say_it_in_its_words(best, project, client):
     assert (snapshot.labels, snapshot.pairs) == (2, 2)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("page", ["labels", "tasks"])
 def test_tables_list_one_kind_where_there_are_several(best, project, client, page):
     given(threes(project, 1)[0], "1")

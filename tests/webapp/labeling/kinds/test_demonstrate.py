@@ -33,6 +33,7 @@ def written(text):
     return {"client_id": "0" * 32, "text": text}
 
 
+@pytest.mark.once
 def test_without_scripts_it_is_written_frozen_and_imitated(asked, project, client):
     held, url = asked
     assertContains(client.get(url), f'maxlength="{LONGEST}"')
@@ -66,6 +67,7 @@ def test_what_cannot_be_kept_is_refused_and_given_back(asked, client, text, word
     assert not Label.objects.exists()
 
 
+@pytest.mark.once
 def test_a_draft_of_it_is_kept(asked, project, client):
     held, url = asked
     client.post(
@@ -81,6 +83,7 @@ def test_a_text_without_a_letter_is_no_answer():
     assert KIND.ask([]) == [()]
 
 
+@pytest.mark.once
 def test_enough_written_answers_start_a_run_that_imitates_them_and_no_other(project, tmp_path):
     snapshot = a_snapshot(project, tmp_path, pairs={})
     least = FEWEST_PAIRS["train"]

@@ -22,7 +22,10 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Label
 from webapp.labeling.queue import claim
 
-pytestmark = cases("kind", TASK_KINDS, quick=["compare", "edit", "converse"], indirect=True)
+pytestmark = [
+    cases("kind", TASK_KINDS, quick=["compare", "edit", "converse"], indirect=True),
+    pytest.mark.once,
+]
 FRAGMENT = {"HX-Request": "true"}
 
 
@@ -58,6 +61,7 @@ def test_without_scripts_its_form_stores_an_answer_by_the_form_that_was_shown(
     assert label.verdict == label.asks.verdict(label.said, label.order)
 
 
+@pytest.mark.twice
 def test_an_answer_that_is_sent_again_is_stored_once(card, client):
     for _ in range(2):
         told = client.post(card.url, card.posted, headers=FRAGMENT)
@@ -71,6 +75,7 @@ def test_without_anything_filled_in_it_is_refused_in_words(card, client):
     assert not Label.every.exists()
 
 
+@pytest.mark.twice
 def test_undo_brings_back_what_was_filled_in(card, client, kind):
     client.post(card.url, card.posted)
     told = client.post(card.url, {"undo": card.posted["client_id"]}, headers=FRAGMENT)

@@ -20,6 +20,8 @@ from webapp.projects.models import Prompt, PromptStanding
 from webapp.projects.services import set_reviews
 from webapp.quality.adjudication import Decision, adjudicate, take_decision_back
 
+pytestmark = pytest.mark.once
+
 ACCEPT = {"decision": "accept"}
 REJECT = {"decision": "reject", "reason": "Two questions in one."}
 
@@ -67,6 +69,7 @@ def test_who_takes_an_acceptance_back_lets_it_wait_again(prompt):
     assert again(prompt).standing == PromptStanding.WAITING
 
 
+@pytest.mark.twice
 def test_a_decision_speaks_for_the_reviewers_until_it_is_taken_back(project, prompt, researcher):
     judged(prompt, ACCEPT)
     task = judged(prompt, REJECT).task

@@ -73,6 +73,7 @@ def test_kto_reads_thumbs_of_a_snapshot_and_marks_off_the_middle(snapshot, proje
     assert snapshot.pairs_in("train") == 0
 
 
+@pytest.mark.once
 def test_a_snapshot_of_thumbs_alone_starts_what_learns_from_them(snapshot):
     starts = {}
     for alone in (FEWEST_PAIRS["train"], 3):

@@ -24,6 +24,8 @@ from webapp.labeling.services import (
     undo_label,
 )
 
+pytestmark = pytest.mark.once
+
 __all__ = ["add_kind"]  # a fixture
 
 
@@ -65,6 +67,7 @@ def test_a_draft_keeps_what_is_written_of_an_answer(mine, project, client, ana):
     assertContains(page, "&quot;text&quot;: &quot;Half&quot;")
 
 
+@pytest.mark.twice
 def test_words_that_another_page_lacks_are_told_and_not_replaced(mine):
     save_draft(mine, Draft(fields={"text": "from the desk"}, base=0, page="desk", count=1))
     with pytest.raises(DraftConflict):
@@ -73,6 +76,7 @@ def test_words_that_another_page_lacks_are_told_and_not_replaced(mine):
     assert save_draft(mine, more) == 2
 
 
+@pytest.mark.twice
 def test_undo_gives_what_was_written_back(mine, ana):
     answer = {"text": "Yes.", "tags": ["short"]}
     label = submit_label(mine, client_id=uuid4(), answer=answer)
