@@ -109,6 +109,33 @@ def test_only_the_last_word_waits_for_the_disk(project):
     _say("RESET synchronous_commit")
 
 
+def test_the_pages_of_who_writes_much_are_kept_until_it_is_done(db):
+    if connection.vendor != "sqlite":
+        return
+    _say("PRAGMA cache_size = -3000")
+    with batches.wide_cache():
+        assert _asked("PRAGMA cache_size") == -batches.CACHE
+    assert _asked("PRAGMA cache_size") == -3000
+    _say("PRAGMA cache_size = -2000")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_new_rows_name_is_looked_for_by_indexes(project):
+    """Else a plan that is made while its table is small reads all of it for each row, for as long as it is kept."""
+    if connection.vendor != "postgresql":
+        return
+    _say("ANALYZE projects_project")
+    with Batches(1).turn():
+        assert "Index " in _all("EXPLAIN SELECT 1 FROM projects_project WHERE id = 1")
+    assert "Seq Scan" in _all("EXPLAIN SELECT 1 FROM projects_project WHERE id = 1")
+
+
+def _all(query):
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return str(cursor.fetchall())
+
+
 def _asked(query):
     with connection.cursor() as cursor:
         cursor.execute(query)

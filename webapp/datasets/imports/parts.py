@@ -30,7 +30,7 @@ from webapp.labeling.models import Assignment, Completion, Label, Task, identity
 from webapp.labeling.services import PlacedAsk, insert_tasks, known_tasks
 from webapp.projects.models import Project, Prompt
 from webapp.queue.leases import LostLease
-from webapp.site.batches import Batches
+from webapp.site.batches import Batches, wide_cache
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.threads import ahead
@@ -104,7 +104,7 @@ def store_parts(intake: Intake, reading: Reading, plan: Plan) -> Iterator[int]:
     """
     batches = Batches(FIRST, least=FIRST)
     left = islice(reading.prompts.items(), intake.taken, None)
-    with closing(ahead(_drafted(left, plan, batches))) as parts:
+    with wide_cache(), closing(ahead(_drafted(left, plan, batches))) as parts:
         for part, drafts in parts:
             _take(batches, intake, partial(take_part, intake, part, drafts, plan), len(part))
             yield intake.taken
@@ -170,12 +170,13 @@ def _turns(
     Whatever is to be done `before` each of them is told how many rows it will be.
     """
     batches, done, step = Batches(FIRST), 0, 0
-    while step < len(steps):
-        if before is not None:
-            before(batches.size)
-        acted, over = _acted(batches, intake, steps[step:])
-        if (step := step + over) < len(steps):
-            yield (done := done + acted)
+    with wide_cache():
+        while step < len(steps):
+            if before is not None:
+                before(batches.size)
+            acted, over = _acted(batches, intake, steps[step:])
+            if (step := step + over) < len(steps):
+                yield (done := done + acted)
 
 
 @again_after_deadlock
