@@ -18,11 +18,13 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, models, transaction
 
+from webapp.audit.acts import Act as AuditAct
+from webapp.audit.records import record_act
 from webapp.datasets import standins
 from webapp.datasets.errors import IntakeUnderWay
 from webapp.datasets.imports.reading import PromptFound, Reading
 from webapp.datasets.imports.sizes import check_size
-from webapp.datasets.intake import Added, Drafts, Plan, Portion, draft_part, take_part
+from webapp.datasets.intake import BROUGHT, Added, Drafts, Plan, Portion, draft_part, take_part
 from webapp.datasets.models import SWEPT, ComingRank, ComingTasks, Intake, Preference
 from webapp.jobs.models import FINAL, Job, State
 from webapp.labeling.cursors import lead_anew
@@ -156,8 +158,16 @@ def ready_parts(intake: Intake) -> Iterator[int]:
 
 @transaction.atomic
 def end_intake(intake: Intake) -> None:
-    """Nothing is left to be done; a job that was stopped meanwhile says that all of it is there."""
-    Intake.objects.filter(pk=intake.pk).update(settled=True)
+    """Nothing is left to be done; a job that was stopped meanwhile says that all of it is there.
+
+    What came without a job is told as one that has ended.
+    """
+    ended = Intake.objects.filter(pk=intake.pk, settled=False).update(settled=True)
+    if ended and intake.job_id is None:
+        added = Added.of(intake.added)
+        brought = {name: getattr(added, name) for name in BROUGHT}
+        said = {"kind": "import", "state": State.DONE.value, **brought}
+        record_act(AuditAct.JOB_ENDED, None, project=intake.project_id, **said)
     stopped = Job.objects.filter(intake=intake, state__in=(State.FAILED, State.CANCELLED))
     stopped.update(result={"kept": True})
 
