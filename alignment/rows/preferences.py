@@ -68,7 +68,7 @@ def sides_of(row: object) -> tuple[str, ...]:
 def read(row: Any, found: Found) -> Set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with two answers and which was preferred; the columns that were used."""
     found.blank = True
-    if isinstance(row, dict) and row.keys() == ALONE and (alone := texts_alone(row)):
+    if isinstance(row, dict) and row.keys() == ALONE and (alone := _texts_alone(row)):
         _add_pair(*_alone(alone, found), NOTHING, found)
         return ALONE
     if not (names := sides_of(row)):
@@ -104,7 +104,7 @@ def _add_pair(turns: Turns, texts: Sequence[str], abouts: Sequence[Columns], fou
     found.prompts.append(ImportedPrompt(turns, (chosen, rejected), (pair,)))
 
 
-def texts_alone(row: Columns) -> tuple[str, str, str] | None:
+def _texts_alone(row: Columns) -> tuple[str, str, str] | None:
     """A prompt and two answers that are texts with nothing to look for in them, which most rows are.
 
     All are looked at together: None where one of them needs a look of its own, or a word about what is wrong with it.

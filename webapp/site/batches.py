@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from webapp.site.planned import BY_INDEXES
 
 HOLD = 0.06  # seconds that a transaction aims to hold what others wait for
+HOLD_ROWS = 0.2  # the same on PostgreSQL, where others wait for the same rows alone
 GAP = 0.05  # at least so long others may write, one after the other
 LATELY = 10.0  # seconds after which whoever wrote is thought to be gone
 ALONE = 0.005  # seconds, while nobody else writes: `machine/sqlite` looks once meanwhile
@@ -42,7 +43,8 @@ class Batches:
             started = time.monotonic()  # once we are let in
             yield
         held = time.monotonic() - started
-        self.size = max(self.least, min(MOST, round(self.size * min(2.0, HOLD / max(held, 1e-3)))))
+        hold = HOLD_ROWS if vendor == "postgresql" else HOLD
+        self.size = max(self.least, min(MOST, round(self.size * min(2.0, hold / max(held, 1e-3)))))
         if vendor == "sqlite":
             now = time.monotonic()
             shared = now < self.shared_until

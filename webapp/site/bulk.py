@@ -112,7 +112,7 @@ def _free_ids(model: type[Model], number: int) -> Sequence[int]:
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            named = "nextval(pg_get_serial_sequence(%s, 'id'))"
+            named = "nextval((SELECT pg_get_serial_sequence(%s, 'id')))"  # is looked up once
             cursor.execute(f"SELECT {named} FROM generate_series(1, %s)", [table, number])  # noqa: S608 - our own
             return [found for (found,) in cursor.fetchall()]
         known = "SELECT seq FROM sqlite_sequence WHERE name = %s"

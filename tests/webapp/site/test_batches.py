@@ -34,6 +34,15 @@ def test_a_slow_turn_is_followed_by_a_smaller_one(db, clock, held, size):
     assert turns.size == size
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_turn_is_longer_where_others_wait_for_the_same_rows_alone(clock):
+    clock(batches.HOLD_ROWS)
+    turns = Batches(1000)
+    with turns.turn():
+        assert turns.size == 1000
+    assert (turns.size == 1000) == (connection.vendor == "postgresql")
+
+
 def test_a_turn_is_never_smaller_than_the_least(db, clock):
     clock(1e6)
     turns = Batches(100, least=40)
