@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
+from benchmarks.exchange import a_snapshot
 from tests.stack import Stack
-from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.services import start_job
 from webapp.projects.models import Project
 
-ROWS = 20_000  # of the import
+ROWS = 50_000  # of the import, and of the snapshot that is exported
 PATIENCE, LOOK = 120.0, 0.2  # seconds for an export, and between two looks at it
+
+
+Spans = dict[str, tuple[float, float]]  # by what was at work, from and until how many seconds
 
 
 def imported(stack: Stack, project: Project) -> None:
@@ -30,8 +33,8 @@ def imported(stack: Stack, project: Project) -> None:
 
 
 def exported(stack: Stack, project: Project) -> None:
-    """All labels that there are by then, frozen and written by the worker of jobs."""
-    snapshot = freeze_snapshot(project)
+    """A snapshot, by the worker of jobs."""
+    snapshot = project.snapshots.latest("number")
     name = f"{project.name}-snapshot-{snapshot.number}-plain"
     payload = {"snapshot": snapshot.pk, "format": "trl_preference_plain", "name": name}
     job = start_job(
@@ -61,14 +64,20 @@ BESIDE: dict[str, Callable[[Stack, Project], None]] = {
 @contextmanager
 def beside(
     stack: Stack, project: Project, names: Collection[str], *, wait: float
-) -> Iterator[None]:
-    """These at work while something else happens, from so many seconds after it began."""
+) -> Iterator[Spans]:
+    """These at work while something else happens, from so many seconds after it began; when each of them was."""
+    if "export" in names:
+        a_snapshot(project, ROWS)
+    spans: Spans = {}
+    begun = time.monotonic()
 
     def work() -> None:
         for name in names:
+            since = time.monotonic() - begun
             BESIDE[name](stack, project)
+            spans[name] = since, time.monotonic() - begun
 
     worker = threading.Timer(wait, work)
     worker.start()
-    yield
+    yield spans
     worker.join()

@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from benchmarks.beside import BESIDE, beside
+from benchmarks.beside import BESIDE, Spans, beside
 from benchmarks.clients import QUIET, Answered
 from benchmarks.queue import some_tasks, watched
 from tests import ground
@@ -32,9 +32,13 @@ from webapp.runs.models import Run
 
 LONG_RUN = {"steps": 1_000_000, "documents": 2000}
 ALONE = 10.0  # seconds that the run is watched by itself
+STARTS = 1.0  # seconds that programs of people have until they act
 WARM = 15.0  # seconds in which those who look open their pages, and nothing is timed
 BLOCKS = 4  # of labels and of the floor, in turn
 WATCHED_EVERY = 0.5  # seconds
+UNTIL_BESIDE = 1 / 3  # of the time, in which people label with nothing else beside them
+SLOWER = 2.0  # times that at most, beside what moves rows
+MOVES_ROWS = ("import", "export")
 Plan = dict[str, Any]
 
 
@@ -47,7 +51,7 @@ def acted(
     url: str, people: list[Plan], seconds: float, think: float, warm: float = 0.0
 ) -> Iterator[Answered]:
     """What came of all that these did for so long, those of one kind in a program of their own."""
-    begun = time.monotonic() + 1.0  # its programs have started
+    begun = time.monotonic() + STARTS
     plan = {"url": url, "begun": begun, "seconds": warm + seconds, "think": think, "warm": warm}
     plan["cookies"] = (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME)
     kinds = sorted({one["does"] for one in people})
@@ -130,6 +134,20 @@ def figures(found: list[Answered]) -> dict[str, object]:
     }
 
 
+def apart(found: list[Answered], spans: Spans, until: float) -> dict[str, object]:
+    """What labels took until then, with nothing else at work, and what in each of these spans."""
+    labels = [one for one in found if one.what == "label" and one.at >= WARM]
+    alone = percentiles([one.ms for one in labels if one.at < until])
+    told: dict[str, object] = {"submit_ms_alone": alone}
+    for name, (since, end) in spans.items():
+        times = [one.ms for one in labels if since < one.at < end]
+        there = percentiles(times)
+        ratio = round(there["p95"] / alone["p95"], 2) if alone["p95"] else None
+        told[f"submit_ms_beside_{name}"] = there | {"labels": len(times), "s": round(end - since)}
+        told[f"submit_p95_beside_{name}"] = ratio
+    return told
+
+
 def kept(found: list[Answered]) -> bool:
     """Whether exactly what was acknowledged is stored."""
     acknowledged = {one.name for one in found if one.what == "label" and one.status == 200}
@@ -157,19 +175,27 @@ def loaded(stack: Stack, project: Project, options: Namespace) -> dict[str, obje
             for n in range(options.viewers)
         ]
     found: list[Answered] = []
+    until = WARM + UNTIL_BESIDE * options.seconds
+    spans: Spans = {}
 
     def everybody() -> None:
-        with beside(stack, project, options.beside, wait=WARM):
+        with beside(stack, project, options.beside, wait=STARTS + until) as at_work:
             found.extend(acted(stack.url, people, options.seconds, options.think, WARM))
+        for name, (since, end) in at_work.items():
+            spans[name] = since - STARTS, end - STARTS
 
     with watched(WATCHED_EVERY) as seen:
         speed = speed_of(at_work, everybody) if runs else everybody()
     timed = [one for one in found if one.at >= WARM or one.status not in (200, *QUIET)]
-    return figures(timed) | {
-        "stored_equals_acknowledged": kept(found),
-        "over_served": max(seen),
-        "run_speed": round(speed / alone, 2) if alone else None,
-    }
+    return (
+        figures(timed)
+        | (apart(found, spans, until) if spans else {})
+        | {
+            "stored_equals_acknowledged": kept(found),
+            "over_served": max(seen),
+            "run_speed": round(speed / alone, 2) if alone else None,
+        }
+    )
 
 
 def most(stack: Stack, project: Project, options: Namespace) -> dict[str, object]:
@@ -210,6 +236,8 @@ def holds(told: dict[str, Any], options: Namespace) -> bool:
     if not options.think:
         return bool(told["labels_vs_floor"] >= 0.6)
     most = 40 if options.beside else 20
+    if any((told.get(f"submit_p95_beside_{name}") or 0) > SLOWER for name in MOVES_ROWS):
+        return False
     quick = told["submit_cpu_vs_floor"] <= 1.5 and told["queries_submit"] <= 12
     polls = not options.viewers or (
         told["poll_cpu_vs_floor"] <= 0.2 and told["poll_p95_vs_floor"] <= 40

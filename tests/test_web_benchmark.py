@@ -132,6 +132,24 @@ def test_each_limit_is_held(worse):
     assert not web.holds(web.figures([*FOUND, *worse]) | KEPT, ASKED)
 
 
+def test_labels_beside_an_import_are_told_against_those_without_it():
+    def labels(since, ms):
+        return [Answered("label", 200, ms, at=since + n / 10) for n in range(20)]
+
+    quiet, import_, export = web.WARM + 1, web.WARM + 10, web.WARM + 20
+    found = [*labels(0, 900.0), *labels(quiet, 10.0), *labels(import_, 19.0), *labels(export, 21.0)]
+    found += [Answered("poll", 200, 900.0, at=import_), *labels(import_ + 5, 900.0)]
+    spans = {"import": (import_ - 1, import_ + 3), "export": (export - 1, export + 9)}
+    told = web.apart(found, spans, until=web.WARM + 5)
+    assert told["submit_ms_alone"] == {"p50": 10.0, "p95": 10.0}
+    assert told["submit_ms_beside_import"] == {"p50": 19.0, "p95": 19.0, "labels": 20, "s": 4}
+    ratios = [told[f"submit_p95_beside_{name}"] for name in web.MOVES_ROWS]
+    assert ratios == [1.9, 2.1]
+    assert not web.holds(web.figures(FOUND) | KEPT | told, ASKED)
+    told["submit_p95_beside_export"] = 2.0
+    assert web.holds(web.figures(FOUND) | KEPT | told, ASKED)
+
+
 def test_where_nothing_is_answered_that_is_told():
     told = web.figures([Answered("floor", 0, 1.0), Answered("label", 503, 1.0)])
     assert told == {"errors": 2, "statuses": [0, 503]}

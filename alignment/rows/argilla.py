@@ -83,7 +83,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
 def _read_fields(fields: Columns, found: Found) -> set[str]:
     """Add the prompt of the fields, with its answers."""
     if preferences.fits(fields):
-        return preferences.read(fields, found)
+        return {*preferences.read(fields, found)}
     return answers.read(fields, found) if answers.fits(fields) else prompts.read(fields, found)
 
 

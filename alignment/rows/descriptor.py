@@ -25,7 +25,7 @@ class Format(NamedTuple):
     help: str
     loses: str
     fits: Callable[[object], bool]
-    read: Callable[[Any, Found], set[str]]  # adds to what was found; the columns it used
+    read: Callable[[Any, Found], Set[str]]  # adds to what was found; the columns it used
     may: Callable[[Names], bool] = (
         any_columns  # whether rows of these columns may fit: no others are looked at
     )

@@ -72,8 +72,9 @@ def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, F
         raise BadRow(_unknown(row))
     found, known = found or Found(), FORMATS[name]
     fits = format == GUESS or known.fits(small)
-    used = set(known.read(small if fits else row, found))  # names as they are, if refused
-    if isinstance(small, dict) and not small.keys() <= used:
+    read = known.read(small if fits else row, found)  # names as they are, if refused
+    if isinstance(small, dict) and not small.keys() <= read:
+        used = {*read}
         add_beside(small, used, found)
         rest = {key for key in small.keys() - used if small[key] is not None}
         found.unused.update(str(written.get(key, key)) for key in rest)

@@ -7,7 +7,7 @@ the two columns, whatever stands beside them. Loses: columns it names.
 An answer may be empty: that somebody liked it better or worse than another is a fact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +29,7 @@ from alignment.rows.texts import (
     answered_transcript,
     asked,
     asked_alone,
+    is_plain_text,
     message_by,
     plain,
     same,
@@ -36,7 +37,7 @@ from alignment.rows.texts import (
 from alignment.seam.words import _
 
 SIDES = ("chosen", "rejected")
-ALONE = {"prompt", *SIDES}
+ALONE = frozenset(["prompt", *SIDES])
 NAMED = (SIDES, ("chosen_response", "rejected_response"))
 COMMON = "prompts are what “chosen” and “rejected” both begin with"
 SAME = "pairs of two equal answers, which say nothing"
@@ -46,6 +47,7 @@ BESIDE = {  # columns that say each of them of a side
     side: [(fact, (f"{side}_{fact}", f"{fact}_{side}", f"{side}-{fact}")) for fact in FACTS]
     for side in SIDES
 }
+NOTHING: tuple[Columns, Columns] = ({}, {})  # is known of both sides
 Talk = tuple[Turns, str]  # what was said before an answer, and the answer
 
 
@@ -63,18 +65,19 @@ def sides_of(row: object) -> tuple[str, ...]:
     return ()
 
 
-def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
+def read(row: Any, found: Found) -> Set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with two answers and which was preferred; the columns that were used."""
+    found.blank = True
+    if isinstance(row, dict) and row.keys() == ALONE and (alone := _texts_alone(row)):
+        _add_pair(*_alone(alone, found), NOTHING, found)
+        return ALONE
     if not (names := sides_of(row)):
         raise BadRow(
             _("no “chosen” and “rejected” in it; its columns: {named}").format(
                 named=prompts.named(row)
             )
         )
-    found.blank = True
-    if row.keys() == ALONE and _name_nobody(row):
-        turns, texts, used = *_alone(row, found), {"prompt"}
-    elif _stands_apart(row, names):
+    if _stands_apart(row, names):
         turns, used = prompts.turns_of(row, found)
         turns, texts = _answers_to(turns, row, names, found)
         turns = prompts.with_tools(row, turns, used)
@@ -84,30 +87,41 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     used.update(names)
     more = not row.keys() <= used
     abouts = [_beside(row, name, used, found) if more else {} for name in SIDES]
-    chosen, rejected = (
-        ImportedAnswer(content_key(text), text, about=about)
-        for text, about in zip(texts, abouts, strict=True)
-    )
-    if chosen.key == rejected.key:
-        found.left_out[SAME] += 1
-        found.prompts.append(ImportedPrompt(asked(turns), (chosen,)))
-    else:
-        pair = ImportedPair(chosen.key, rejected.key)
-        found.prompts.append(ImportedPrompt(asked(turns), (chosen, rejected), (pair,)))
+    _add_pair(asked(turns), texts, abouts, found)
     return used
 
 
-def _name_nobody(row: Columns) -> bool:
-    """Whether a row holds texts alone in which nobody is named who speaks."""
+def _add_pair(turns: Turns, texts: Sequence[str], abouts: Sequence[Columns], found: Found) -> None:
+    """Add a prompt with a better and a worse answer, or with one where both are the same."""
+    better, worse = map(content_key, texts)
+    chosen = ImportedAnswer(better, texts[0], about=abouts[0])
+    if better == worse:
+        found.left_out[SAME] += 1
+        found.prompts.append(ImportedPrompt(turns, (chosen,)))
+        return
+    rejected = ImportedAnswer(worse, texts[1], about=abouts[1])
+    pair = ImportedPair(better, worse)
+    found.prompts.append(ImportedPrompt(turns, (chosen, rejected), (pair,)))
+
+
+def _texts_alone(row: Columns) -> tuple[str, str, str] | None:
+    """A prompt and two answers that are texts with nothing to look for in them, which most rows are.
+
+    All are looked at together: None where one of them needs a look of its own, or a word about what is wrong with it.
+    """
     prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]
-    texts = isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str)
-    return texts and USER not in prompt and USER not in chosen and USER not in rejected
+    if not (isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str)):
+        return None
+    together = f"{prompt}\n{chosen}\n{rejected}"
+    if not is_plain_text(together) or USER in together or not prompt.strip():
+        return None
+    return prompt, chosen, rejected
 
 
-def _alone(row: Columns, found: Found) -> tuple[Turns, list[str]]:
-    """What most rows are, read in half the time: there is nothing to look for."""
-    turns = asked_alone(plain(row["prompt"], "a message", found))
-    texts = [plain(row[name], name, found, blank=True) for name in SIDES]
+def _alone(alone: tuple[str, str, str], found: Found) -> tuple[Turns, tuple[str, str]]:
+    """The same as a prompt of one turn and its answers."""
+    prompt, chosen, rejected = map(str.strip, alone) if found.trimmed else alone
+    turns, texts = asked_alone(prompt), (chosen, rejected)
     _note_repeated(turns, texts, found)
     return turns, texts
 

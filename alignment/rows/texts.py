@@ -57,6 +57,16 @@ def text_of(value: object, what: str, *, blank: bool = False) -> str:
     return value
 
 
+def is_plain_text(text: str) -> bool:
+    """Whether `text_of` finds nothing wrong with a text, which may be blank."""
+    if len(text) > LONGEST_TEXT or "\x00" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def plain(value: object, what: str, found: Found, *, blank: bool = False) -> str:
     """A text that is no message: without the spaces around it, where the reader asks for that."""
     text = text_of(value, what, blank=blank)

@@ -84,7 +84,7 @@ def test_three_texts_alone_are_what_they_are_beside_other_columns(told, trimmed,
         return None
 
     quick = come_of()
-    monkeypatch.setattr("alignment.rows.preferences._name_nobody", lambda _row: False)
+    monkeypatch.setattr("alignment.rows.preferences._texts_alone", lambda _row: None)
     assert come_of() == quick
 
 

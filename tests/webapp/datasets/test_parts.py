@@ -17,6 +17,8 @@ from tests.factories import a_completion, a_project, a_prompt, a_user, again, co
 from tests.faults.ledger import miscounted
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.models import AuditEntry
 from webapp.datasets.errors import IntakeUnderWay, SnapshotError
 from webapp.datasets.imports import parts as steps
 from webapp.datasets.imports.parts import (
@@ -168,6 +170,25 @@ def test_an_import_begins_once_the_tasks_of_another_are_there(project):
     complete_intake(first)
     added = take_in(project, held(rows_of(4)), Plan(Become.TASKS))
     assert (added.tasks, added.left_out[ASKED], project.tasks.open().count()) == (1, 3, 4)
+
+
+def test_an_import_without_a_job_is_told_as_one_that_ended(project):
+    """Once, by whoever ends it; one that is swept is not told."""
+    take_in(project, held(rows_of(3)), Plan(Become.TASKS), keep=False)
+    assert not AuditEntry.objects.exists()
+    take_in(project, held(rows_of(3)), Plan(Become.TASKS))
+    left = begin_intake(project)
+    list(store_parts(left, held(rows_of(4)), Plan(Become.TASKS)))
+    complete_intake(left)
+    Intake.objects.update(lease_until=after(-1))
+    assert (tend_intakes(), tend_intakes()) == (1, 0)
+    settle_intake(left)
+    told = AuditEntry.objects.order_by("pk").values_list("project", "act", "number", "facts")
+    said = {"kind": "import", "state": "done", "preferences": 0, "labels": 0}
+    assert list(told) == [
+        (project.pk, Act.JOB_ENDED, None, said | {"prompts": n, "completions": 2 * n, "tasks": n})
+        for n in (3, 1)
+    ]
 
 
 def test_what_was_stopped_goes_on_where_it_was(project, job_of):

@@ -65,6 +65,18 @@ def test_a_file_of_every_format_is_read_the_same(monkeypatch):
     )
 
 
+def test_what_many_values_have_beside_their_texts_is_written_once(monkeypatch):
+    """Of a long one, and of one that may be changed, each its own."""
+    monkeypatch.setattr(scratch, "KEPT", 1)
+    written = []
+    monkeypatch.setattr(scratch, "_written_once", lambda rest: written.append(hash(rest)) or "[0]")
+    held = ScratchDict(lambda value: ([""], value), lambda kept: kept[1])
+    held.update({"a": ("same",), "b": ["list"], "c": ("same",), "d": ["x" * scratch.SHORT]})
+    assert list(held.values()) == [[0], ["list"], [0], ["x" * scratch.SHORT]]
+    assert len({*written}) == 1
+    assert held["a"] is held["a"]
+
+
 def test_a_filter_knows_each_key_that_was_added_and_few_others():
     known = scratch.KeyFilter()
     for number in range(2000):

@@ -2,6 +2,7 @@
 
 import time
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection, transaction
@@ -32,6 +33,17 @@ def test_a_slow_turn_is_followed_by_a_smaller_one(db, clock, held, size):
     with turns.turn():
         assert connection.in_atomic_block
     assert turns.size == size
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_turn_is_longer_where_others_wait_for_the_same_rows_alone(monkeypatch):
+    ticks = iter([0.0, 10.0, 10.0 + batches.HOLD_ROWS, 20.0])  # let in after the second
+    clock = SimpleNamespace(monotonic=lambda: next(ticks), sleep=lambda _seconds: None)
+    monkeypatch.setattr(batches, "time", clock)
+    turns = Batches(1000)
+    with turns.turn():
+        assert turns.size == 1000
+    assert turns.size == (1000 if connection.vendor == "postgresql" else 300)
 
 
 def test_a_turn_is_never_smaller_than_the_least(db, clock):
@@ -107,6 +119,33 @@ def test_only_the_last_word_waits_for_the_disk(project):
     with transaction.atomic(), Batches(1).turn():
         assert _asked("SHOW synchronous_commit") == "on"  # the larger one is somebody else's
     _say("RESET synchronous_commit")
+
+
+def test_the_pages_of_who_writes_much_are_kept_until_it_is_done(db):
+    if connection.vendor != "sqlite":
+        return
+    _say("PRAGMA cache_size = -3000")
+    with batches.wide_cache():
+        assert _asked("PRAGMA cache_size") == -batches.CACHE
+    assert _asked("PRAGMA cache_size") == -3000
+    _say("PRAGMA cache_size = -2000")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_new_rows_name_is_looked_for_by_indexes(project):
+    """Else a plan that is made while its table is small reads all of it for each row, for as long as it is kept."""
+    if connection.vendor != "postgresql":
+        return
+    _say("ANALYZE projects_project")
+    with Batches(1).turn():
+        assert "Index " in _all("EXPLAIN SELECT 1 FROM projects_project WHERE id = 1")
+    assert "Seq Scan" in _all("EXPLAIN SELECT 1 FROM projects_project WHERE id = 1")
+
+
+def _all(query):
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return str(cursor.fetchall())
 
 
 def _asked(query):

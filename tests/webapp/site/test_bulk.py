@@ -77,7 +77,7 @@ HARD = ("a\tb", "c\nd\r\n", "\\N", "\\.", "\\t", "e\\", "'f' %s \"", "ü 漢 �
 
 
 @pytest.mark.parametrize("size", [bulk.AT_ONCE, 100])
-@pytest.mark.parametrize("number", [1, bulk.TOGETHER - 1, bulk.TOGETHER, 2 * bulk.TOGETHER + 3])
+@pytest.mark.parametrize("number", [1, bulk.TOGETHER - 1, bulk.TOGETHER, 2 * bulk.TOGETHER + 19])
 def test_however_many_rows_of_whatever_texts_are_as_they_were_given(
     project, number, size, monkeypatch
 ):
@@ -88,6 +88,21 @@ def test_however_many_rows_of_whatever_texts_are_as_they_were_given(
     )
     stored = Completion.objects.filter(pk__in=ids).order_by("pk")
     assert list(stored.values_list("text", "key", "rank")) == rows
+
+
+def test_rows_that_fill_no_whole_statement_are_written_some_at_once(project):
+    """One by one are fewer than in the smallest statement of several."""
+    if connection.vendor != "sqlite":
+        return
+    rows, said = [(f"{n}", f"{n}") for n in range(2 * bulk.TOGETHER - 1)], []
+    prompt = a_prompt(project)
+    connection.connection.set_trace_callback(said.append)
+    try:
+        insert_values(Completion, ("text", "key"), rows, prompt_id=prompt.pk, source="imported")
+    finally:
+        connection.connection.set_trace_callback(None)
+    written = [one for one in said if one.startswith("INSERT")]
+    assert len(written) == 1 + (bulk.TOGETHER - 1) // 16 + (bulk.TOGETHER - 1) % 16
 
 
 def test_of_rows_of_which_one_cannot_be_stored_none_is(project):

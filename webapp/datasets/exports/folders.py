@@ -5,7 +5,7 @@ The same snapshot gives the same bytes, so that a hash identifies what somebody 
 
 import shutil
 import zipfile
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from webapp.datasets.exports.columns import ColumnGroup
 from webapp.datasets.exports.descriptor import ExportFormat
 from webapp.datasets.exports.holdings import held
 from webapp.datasets.exports.texts import TOOLS, schema_with_tools
-from webapp.datasets.exports.writers import Write
+from webapp.datasets.exports.writers import Rest, Write
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import record_batches
 from webapp.projects.models import Split
@@ -75,14 +75,12 @@ def _fill(parts: Parts, folder: Path, form: ExportFormat) -> Generator[int]:
     """
     passed = 0
     with ThreadPoolExecutor(1) as aside:
-        written: list[Future[None]] = []
+        written: list[Future[object]] = []
         for batch in record_batches(folder, form.reads):
-            groups = [
-                (part, group) for part in parts.values() if len(group := part.group_of(batch))
-            ]
+            coming = [rest for part in parts.values() for rest in part.begin(batch)]
             for before in written:
                 before.result()
-            written = [aside.submit(part.write, group) for part, group in groups]
+            written = [aside.submit(rest) for rest in coming]
             yield (passed := passed + len(batch))
         for before in written:
             before.result()
@@ -129,15 +127,17 @@ class Part:
         self.known.add(said)
         return len(self.known) > there
 
-    def write(self, rows: ColumnGroup) -> None:
-        """Write some rows in each way."""
+    def begin(self, batch: pa.RecordBatch) -> Sequence[Rest]:
+        """Make ready what some rows of a snapshot become here; what is left to be done in each way."""
+        rows = self.group_of(batch)
+        if not len(rows):
+            return ()
         ways = () if self.writers else self.form.writers
         for way in ways:
             file = way.opened(self.path.with_suffix(way.suffix), self.schema)
             self.writers.append(self.files.enter_context(file))
-        for write in self.writers:
-            write(rows)
         self.written += len(rows)
+        return [write(rows) for write in self.writers]
 
 
 def _digest(parts: Iterable[str]) -> bytes:

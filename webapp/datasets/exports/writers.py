@@ -1,8 +1,12 @@
-"""How the rows of an export are written: JSON lines, Parquet and tables that spreadsheets may open."""
+"""How the rows of an export are written: JSON lines, Parquet and tables that spreadsheets may open.
+
+A group of rows is written in two steps: what is made ready where it comes from, and the rest, which another thread does.
+"""
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +16,8 @@ import pyarrow.parquet as pq
 from alignment.rows.cells import MARKED, safe_cells
 from webapp.datasets.exports.columns import ColumnGroup
 
-Write = Callable[[ColumnGroup], object]
+Rest = Callable[[], object]
+Write = Callable[[ColumnGroup], Rest]
 
 
 class Writer(NamedTuple):
@@ -26,13 +31,13 @@ class Writer(NamedTuple):
 @contextmanager
 def _json_lines(path: Path, _schema: pa.Schema) -> Iterator[Write]:
     with path.open("wb") as file:
-        yield lambda group: file.write("".join(group.lines()).encode())
+        yield lambda group: lambda: file.write("".join(group.lines()).encode())
 
 
 @contextmanager
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
     with pq.ParquetWriter(path, schema, compression="zstd") as table:
-        yield lambda group: table.write_table(group.table(schema))
+        yield lambda group: partial(table.write_table, group.table(schema))  # nothing in Python
 
 
 @contextmanager
@@ -41,8 +46,13 @@ def _table(path: Path, schema: pa.Schema) -> Iterator[Write]:
         table = csv.writer(file, lineterminator="\r\n")  # cells with one of these are quoted
         names = schema.names
         table.writerow([*names, MARKED])
-        yield lambda group: table.writerows(
-            safe_cells(dict(zip(names, row, strict=True)), names) for row in group.cells(names)
+        yield (
+            lambda group: (
+                lambda: table.writerows(
+                    safe_cells(dict(zip(names, row, strict=True)), names)
+                    for row in group.cells(names)
+                )
+            )
         )
 
 

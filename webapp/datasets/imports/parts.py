@@ -18,11 +18,13 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, models, transaction
 
+from webapp.audit.acts import Act as AuditAct
+from webapp.audit.records import record_act
 from webapp.datasets import standins
 from webapp.datasets.errors import IntakeUnderWay
 from webapp.datasets.imports.reading import PromptFound, Reading
 from webapp.datasets.imports.sizes import check_size
-from webapp.datasets.intake import Added, Drafts, Plan, Portion, draft_part, take_part
+from webapp.datasets.intake import BROUGHT, Added, Drafts, Plan, Portion, draft_part, take_part
 from webapp.datasets.models import SWEPT, ComingRank, ComingTasks, Intake, Preference
 from webapp.jobs.models import FINAL, Job, State
 from webapp.labeling.cursors import lead_anew
@@ -30,7 +32,7 @@ from webapp.labeling.models import Assignment, Completion, Label, Task, identity
 from webapp.labeling.services import PlacedAsk, insert_tasks, known_tasks
 from webapp.projects.models import Project, Prompt
 from webapp.queue.leases import LostLease
-from webapp.site.batches import Batches
+from webapp.site.batches import Batches, wide_cache
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.threads import ahead
@@ -104,7 +106,7 @@ def store_parts(intake: Intake, reading: Reading, plan: Plan) -> Iterator[int]:
     """
     batches = Batches(FIRST, least=FIRST)
     left = islice(reading.prompts.items(), intake.taken, None)
-    with closing(ahead(_drafted(left, plan, batches))) as parts:
+    with wide_cache(), closing(ahead(_drafted(left, plan, batches))) as parts:
         for part, drafts in parts:
             _take(batches, intake, partial(take_part, intake, part, drafts, plan), len(part))
             yield intake.taken
@@ -156,8 +158,16 @@ def ready_parts(intake: Intake) -> Iterator[int]:
 
 @transaction.atomic
 def end_intake(intake: Intake) -> None:
-    """Nothing is left to be done; a job that was stopped meanwhile says that all of it is there."""
-    Intake.objects.filter(pk=intake.pk).update(settled=True)
+    """Nothing is left to be done; a job that was stopped meanwhile says that all of it is there.
+
+    What came without a job is told as one that has ended.
+    """
+    ended = Intake.objects.filter(pk=intake.pk, settled=False).update(settled=True)
+    if ended and intake.job_id is None:
+        added = Added.of(intake.added)
+        brought = {name: getattr(added, name) for name in BROUGHT}
+        said = {"kind": "import", "state": State.DONE.value, **brought}
+        record_act(AuditAct.JOB_ENDED, None, project=intake.project_id, **said)
     stopped = Job.objects.filter(intake=intake, state__in=(State.FAILED, State.CANCELLED))
     stopped.update(result={"kept": True})
 
@@ -170,12 +180,13 @@ def _turns(
     Whatever is to be done `before` each of them is told how many rows it will be.
     """
     batches, done, step = Batches(FIRST), 0, 0
-    while step < len(steps):
-        if before is not None:
-            before(batches.size)
-        acted, over = _acted(batches, intake, steps[step:])
-        if (step := step + over) < len(steps):
-            yield (done := done + acted)
+    with wide_cache():
+        while step < len(steps):
+            if before is not None:
+                before(batches.size)
+            acted, over = _acted(batches, intake, steps[step:])
+            if (step := step + over) < len(steps):
+                yield (done := done + acted)
 
 
 @again_after_deadlock

@@ -134,19 +134,26 @@ def _found_worse(label: ImportedLabel) -> set[str]:
 
 def _packed(found: PromptFound) -> Packed:
     """What is kept of it: texts, and lists beside them, since there may be many. Pairs name answers by their places."""
-    texts, turns = list[str](), list[object]()
+    texts, turns = [found.columns], list[object]()
     for turn in found.messages:
         plain = turn.is_plain
         texts += [turn.content] if plain else []
         turns.append(turn.role if plain else turn.model_dump())
-    answers = []
+    answers = list[Sequence[object]]()
     for a in found.answers.values():
         texts += (a.key, a.text)
         more = a.rank is not None or a.ranking or a.about
-        answers.append([a.rank, a.ranking, dict(a.about)] if more else [])
+        answers.append([a.rank, a.ranking, dict(a.about)] if more else ())
     places = {key: place for place, key in enumerate(found.answers)}
     pairs = [_written_pair(places[p.better], places[p.worse], p) for p in found.pairs]
-    labels = [
+    labels = _labels(found) if found.labels else ()
+    rest = (tuple(turns), tuple(answers), tuple(pairs), labels, found.split)
+    return texts, rest
+
+
+def _labels(found: PromptFound) -> Sequence[object]:
+    """What is kept of its labels."""
+    return [
         [
             *(one.annotator, one.items, type(one.said).__name__, one.said),
             *one.noted[:-1],
@@ -154,12 +161,12 @@ def _packed(found: PromptFound) -> Packed:
         ]
         for one in found.labels
     ]
-    return texts, [turns, answers, pairs, labels, found.split, found.columns]
 
 
 def _unpacked(kept: Packed) -> PromptFound:
-    texts, (turns, answers, pairs, labels, split, columns) = kept
+    texts, (turns, answers, pairs, labels, split) = kept
     left = iter(texts)
+    columns = next(left)
     messages = [
         Message(**turn) if isinstance(turn, dict) else Message(role=turn, content=next(left))
         for turn in turns
@@ -171,10 +178,10 @@ def _unpacked(kept: Packed) -> PromptFound:
     return PromptFound(tuple(messages), named, preferred, said, split, columns)
 
 
-def _written_pair(better: int, worse: int, pair: ImportedPair) -> list[object]:
+def _written_pair(better: int, worse: int, pair: ImportedPair) -> Sequence[object]:
     """A pair as places of its answers, and what else is said of it."""
     if not (pair.group or pair.annotator or pair.created_at or pair.strength != 1):
-        return [better, worse]
+        return better, worse
     moment = _moment(pair.created_at)
     return [better, worse, pair.group, pair.strength, pair.annotator, moment]
 
@@ -247,7 +254,7 @@ class Reading:
 
     def add(self, place: str, name: str, found: Found) -> list[str]:
         """Take in a row, or nothing of it; what of it is refused, and why."""
-        bad = list(found.bad)
+        bad = found.bad
         for prompt in found.prompts:
             answers: Sequence[ImportedAnswer] = prompt.answers
             for answer in answers:
@@ -305,13 +312,22 @@ class Reading:
             if answer.rank is not None:
                 self.ranked = True
         if prompt.pairs:
-            there = {answer.key for answer in answers}
-            pairs = [p for p in prompt.pairs if p.better in there and p.worse in there]
-            self.said += len(pairs)
-            if again := sum(map(known.add_pair, pairs)):
-                self.notes[SAID_AGAIN] += again
+            self._merge_pairs(known, prompt, answers)
         if prompt.labels:
             self._merge_labels(known, prompt.labels)
+
+    def _merge_pairs(
+        self, known: PromptFound, prompt: ImportedPrompt, answers: Sequence[ImportedAnswer]
+    ) -> None:
+        """Take in the pairs of a row, but those of answers that clashed."""
+        pairs = prompt.pairs
+        if answers is not prompt.answers:
+            there = {answer.key for answer in answers}
+            pairs = tuple(p for p in pairs if p.better in there and p.worse in there)
+        self.said += len(pairs)
+        for pair in pairs:
+            if known.add_pair(pair):
+                self.notes[SAID_AGAIN] += 1
 
     def _known(self, prompt: ImportedPrompt) -> PromptFound:
         """What was found of the prompt of a row until now."""

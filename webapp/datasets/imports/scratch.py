@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
 V = TypeVar("V")
@@ -17,6 +18,8 @@ STEPS = (0, 13, 26, 39)  # between the places of a key, in bits of its hash
 TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT, texts BLOB, rest TEXT)"
 INDEX = "CREATE INDEX IF NOT EXISTS held_by_key ON held (key)"
 STORE = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)"
+SHAPES = 256  # of rests that are written, and read, once for all who have the same
+SHORT = 500  # characters of a rest that others may have too
 BETWEEN = "\0"  # texts, which are longer than all else: JSON would look at each of their characters
 QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
 
@@ -54,7 +57,11 @@ class ScratchDict(MutableMapping[str, V]):
     """
 
     def __init__(self, pack: Callable[[V], Packed], unpack: Callable[[Packed], V]) -> None:
-        """`pack` makes texts of a value, which are stored as they are, and a rest that is as JSON; `unpack` is given both."""
+        """`pack` makes texts of a value, which are stored as they are, and a rest that is as JSON; `unpack` is given both.
+
+        The rest may be another value's too: nothing in it is changed. One without lists and mappings, but for tuples, is
+        written once for all who have the same.
+        """
         self.pack, self.unpack = pack, unpack
         self.recent: dict[str, tuple[int, V]] = {}
         self.size = 0
@@ -147,7 +154,7 @@ class ScratchDict(MutableMapping[str, V]):
         return self.file
 
     def _read(self, texts: bytes | None, rest: str) -> V:
-        read = json.loads(rest)
+        read = _shape(rest) if len(rest) <= SHORT else json.loads(rest)
         return self.unpack((texts.decode().split(BETWEEN), read) if texts is not None else read)
 
     def _each(self) -> Iterator[tuple[str, V]]:
@@ -172,10 +179,22 @@ class ScratchDict(MutableMapping[str, V]):
         return found.fetchall()
 
 
+def _written(rest: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    """JSON of what is beside texts: most of it comes again and again."""
+    try:
+        return _written_once(rest)
+    except TypeError:  # there is a list in it
+        return json.dumps(rest)
+
+
+_written_once = lru_cache(SHAPES, typed=True)(json.dumps)
+_shape = lru_cache(SHAPES)(json.loads)
+
+
 def _kept(texts: Sequence[str], rest: object) -> tuple[bytes | None, str]:
     """Texts in one, and JSON of what is beside them: of all, where a text has what no text of a row has."""
     joined = BETWEEN.join(texts)
     if joined.count(BETWEEN) == len(texts) - 1:
         with suppress(UnicodeEncodeError):
-            return joined.encode(), json.dumps(rest)
+            return joined.encode(), _written(rest)
     return None, json.dumps([texts, rest])

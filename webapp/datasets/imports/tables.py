@@ -29,6 +29,7 @@ SNIFFED, FIRST = (
     65_536,
     20,
 )  # bytes and rows that are looked at where no column is known by its name
+ESCAPED = "surrogateescape"  # bytes that are no text are found in the cell that has them
 LONGEST_HEADER = 60  # characters of such a column's
 LONGEST_CELL = 16_000_000  # characters
 HINT = re.compile(rb'\s*"?sep=([,;\t])"?[ ]*(?:\r\n?|\n)', re.IGNORECASE)  # what spreadsheets write
@@ -86,12 +87,13 @@ def _known(line: str, separator: str) -> int:
 
 def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
     """Each row of the table as an object; rows are counted as a spreadsheet does."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")  # cells keep their line ends
-    table = csv.reader(text, delimiter=separator, strict=True)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors=ESCAPED, newline="")
+    table = csv.reader(text, delimiter=separator, strict=True)  # cells keep their line ends
     number = 0
     header: list[str] = []
     try:
         for number, cells in enumerate(table, start=1):
+            _check_encoding(number, cells, header)
             if not header:
                 header = _header(cells) if any(map(str.strip, cells)) else []
             elif cells:
@@ -110,12 +112,30 @@ def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
                 "the wrong place, and what follows cannot be told apart."
             ).format(number=number + 1, error=error)
         ) from error
-    except UnicodeDecodeError as error:
-        raise ImportRefusal(
-            _("The table is not UTF-8 text. Save it as “CSV UTF-8”, as spreadsheets call it.")
-        ) from error
     finally:
         text.detach()
+
+
+def _check_encoding(number: int, cells: list[str], header: list[str]) -> None:
+    """Raise ImportRefusal where a cell of a row holds bytes that are no UTF-8."""
+    if _is_decoded("".join(cells)):
+        return
+    place = next(place for place, cell in enumerate(cells) if not _is_decoded(cell))
+    column = header[place] if place < len(header) and header[place] else place + 1
+    raise ImportRefusal(
+        _(
+            "The table is not UTF-8 text: see row {number}, column {column}. Save it as “CSV UTF-8”, as "
+            "spreadsheets call it."
+        ).format(number=number, column=column)
+    )
+
+
+def _is_decoded(text: str) -> bool:
+    """Whether no byte of a text is escaped."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _header(cells: list[str]) -> list[str]:
