@@ -167,6 +167,7 @@ ROWS = {
     "runs:metrics": {"GET": Action.SEE_RUNS},
     "runs:metrics_csv": {"GET": Action.SEE_RUNS},
     "runs:log": {"GET": Action.SEE_RUNS},
+    "runs:evaluated": {"GET": Action.SEE_RUNS},
     "runs:act": {"POST": Action.START_RUNS},
 }
 ROWS |= {

@@ -15,5 +15,6 @@ urlpatterns: list[URLPattern] = [
     path("runs/<row:run_id>/metrics/", results.metrics, name="metrics"),
     path("runs/<row:run_id>/metrics.csv", results.metrics_csv, name="metrics_csv"),
     path("runs/<row:run_id>/log/", results.log, name="log"),
+    path("runs/<row:run_id>/evaluated/", results.evaluated, name="evaluated"),
     path("runs/<row:run_id>/<str:action>/", results.act, name="act"),
 ]

@@ -27,6 +27,11 @@ class Standings(NamedTuple):
     titles: list[str]
     rows: list[EvaluatedStep]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all of these evaluations are over."""
+        return all(row.evaluation.is_final for row in self.rows)
+
 
 def standings_of(run: Run) -> Standings | None:
     """What evaluations say of a run's kept checkpoints, and of its result; None where nothing of it was kept."""

@@ -222,6 +222,16 @@ def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpRes
     return response
 
 
+@login_required
+@require_safe
+def evaluated(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
+    """What evaluations of a run's kept checkpoints have found by now, for the page that shows it; of none nothing."""
+    run = run_for(request, project_id, run_id)
+    if (kept := standings_of(run)) is None:
+        return HttpResponse()
+    return render(request, "runs/kept.html", {"project": run.project, "run": run, "kept": kept})
+
+
 def csv_of(rows: Iterator[tuple[int, str, float | None]]) -> Iterator[str]:
     """The lines of a file of numbers, many at a time."""
     some, part = list(islice(rows, queries.CHUNK)), StringIO("step,metric,value\r\n")

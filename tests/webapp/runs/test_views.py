@@ -54,7 +54,7 @@ def record(run, **values):
     return run_at(run, step=max(len(line) for line in values.values()))
 
 
-@pytest.mark.parametrize("name", ["detail", "metrics", "metrics_csv", "log"])
+@pytest.mark.parametrize("name", ["detail", "metrics", "metrics_csv", "log", "evaluated"])
 def test_a_run_of_another_project_is_not_found(rita, db, name):
     foreign = a_run(a_project())
     assert rita.get(address(name, foreign)).status_code == 404
