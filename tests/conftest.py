@@ -4,6 +4,7 @@ import fcntl
 import gc
 import logging
 import os
+import re
 import shutil
 import sys
 from contextlib import suppress
@@ -72,10 +73,19 @@ OF_MARKS = {  # fixtures of pytest-django, which look for a mark and do nothing 
     "_template_string_if_invalid_marker": "ignore_template_errors",
 }
 OF_OTHERS = ("_django_setup_unittest", "_django_clear_site_cache")  # classes of unittest, sites
+ONCE = re.compile(r"^pytestmark = (?:\[[^]]*)?pytest\.mark\.once\b", re.MULTILINE)
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
 not_run: dict[str, int] = {}  # tests skipped, by reason
 not_there: dict[str, int] = {}  # tests of data that is not part of the repository, by reason
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_ignore_collect(collection_path, config):
+    """A file of which nothing would be run is not imported, nor torch with it: that takes as long as many tests."""
+    if collection_path.suffix != ".py" or "not once" not in config.option.markexpr:
+        return None
+    text = collection_path.read_text()
+    return True if ONCE.search(text) and "mark.twice" not in text else None
 
 
 @pytest.hookimpl(tryfirst=True)

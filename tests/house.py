@@ -72,7 +72,7 @@ def shapes() -> dict[Path, Shape]:
 def shape_of(path: Path, text: str) -> Shape:
     """What is counted of a module that says this."""
     tree = ast.parse(text)
-    found = [node for node in ast.walk(tree) if isinstance(node, Function)]
+    found = [node for node in statements(tree) if isinstance(node, Function)]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     tops = [node.name for node in tree.body if isinstance(node, Function | ast.ClassDef)]
     return Shape(
@@ -81,6 +81,15 @@ def shape_of(path: Path, text: str) -> Shape:
         [Place(path, one.name, declared(one)) for one in classes],
         [name for name in tops if not name.startswith("_") and name not in SHARED],
     )
+
+
+def statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """All statements below a node, without their expressions, which are most of a tree and import nothing."""
+    for place in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for below in getattr(node, place, ()):
+            if isinstance(below, ast.stmt):
+                yield below
+            yield from statements(below)
 
 
 def given(node: Function) -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import house
+
 ROOT = Path(__file__).parent.parent
 IMPORT_WORKER = """
 import os
@@ -119,7 +121,7 @@ def test_celery_is_never_eager():
 @cache
 def imports(text: str) -> list[ast.Import | ast.ImportFrom]:
     """What a module imports, wherever it does."""
-    walked = ast.walk(ast.parse(text))
+    walked = house.statements(ast.parse(text))
     return [node for node in walked if isinstance(node, ast.Import | ast.ImportFrom)]
 
 

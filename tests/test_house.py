@@ -102,7 +102,7 @@ def imported(test):
 def named_by(path):
     """What a module imports from ours, and each name that it takes from there."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in house.statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return frozenset(name for name in found if name.split(".")[0] in OURS)

@@ -1,8 +1,11 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.processes import shared_out
 
 TESTS = """
 import os, warnings, pytest
@@ -54,6 +57,20 @@ def test_with_another_process(number):
     while len(list(there.parent.iterdir())) < 2:
         assert time.monotonic() < end
 """
+
+
+def item(name, path, *marks, fixtures=()):
+    asked = dict.fromkeys(marks, True).get
+    return SimpleNamespace(nodeid=name, path=path, fixturenames=fixtures, get_closest_marker=asked)
+
+
+def test_what_starts_a_browser_or_programs_is_taken_first_and_by_one_process():
+    items = [
+        item("a1", "a"), item("b1", "b", fixtures=["chromium"]), item("a2", "a"), item("c1", "c", fixtures=["var", "loaded"]),
+        item("b2", "b"), item("d1", "d", "slow", fixtures=["chromium"]), item("e1", "e", "prove", fixtures=["loaded"]), item("e2", "e", "prove"),
+    ]  # fmt: skip
+    taken = [[one.nodeid for one in group] for group in shared_out(items)]
+    assert taken == [["b1", "c1"], ["a1", "a2"], ["b2"], ["d1"], ["e1"], ["e2"]]
 
 
 @pytest.fixture

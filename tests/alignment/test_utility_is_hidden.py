@@ -14,8 +14,10 @@ PERSON = "SimulatedAnnotator"  # who reads it, wherever it is taken from
 @cache
 def imported(path: Path) -> set[str]:
     """Every module a source file may import, at its top or inside a function."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    names, text = set(), path.read_text(encoding="utf-8")
+    if not any(name.rpartition(".")[2] in text for name in (HIDDEN, PART, PERSON)):
+        return names  # whatever it imports, none of these
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

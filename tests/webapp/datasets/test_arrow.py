@@ -14,6 +14,8 @@ from tests.webapp.datasets.test_files import whole
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports import arrow
 
+pytestmark = pytest.mark.once
+
 ROWS = [
     {"prompt": [{"role": "user", "content": f"Question {number}?"}], "completion": "Yes."}
     for number in range(150)

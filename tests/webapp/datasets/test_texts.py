@@ -96,7 +96,6 @@ def test_a_file_is_read_to_its_end_and_kept(
     assertContains(as_admin.get(url), "c.csv")
 
 
-@pytest.mark.twice
 def test_bad_rows_are_named_and_what_can_be_read_is_kept(as_admin, url):
     rows = [
         json.dumps({"body": "fine", "kind": 1}),

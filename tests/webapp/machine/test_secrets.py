@@ -17,7 +17,7 @@ from tests import postgres
 from tests.webapp.machine.test_stack import started
 from webapp.operations import stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.prove, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.once, pytest.mark.stack, pytest.mark.prove, pytest.mark.timeout(600)]
 VARIABLES = (
     "ATTUNE_SECRET_KEY", "ATTUNE_GENERATION_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SSH_AUTH_SOCK", "MLFLOW_TRACKING_URI",

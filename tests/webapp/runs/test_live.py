@@ -27,6 +27,8 @@ from webapp.runs.live import answer_live
 from webapp.runs.tasks import _recover
 from webapp.site.clock import after
 
+pytestmark = pytest.mark.once
+
 ASKS = str(Path(__file__).parents[2] / "forked_trainer.py")
 
 
@@ -76,7 +78,6 @@ def end_of(steps):
             return end.value
 
 
-@pytest.mark.once
 def test_two_answers_come_to_a_turn_and_then_to_the_next(turn, model, form, resident):
     assert told(turn) == (State.DONE, "")
     first = again(turn)
@@ -105,7 +106,6 @@ def test_a_program_that_is_killed_over_a_question_is_started_again(turn, residen
     assert resident().process is not killed
 
 
-@pytest.mark.once
 def test_one_that_ends_again_is_told_of_and_can_be_asked_again(turn, form, settings):
     settings.RESIDENT = [sys.executable, "-c", "raise SystemExit(9)"]
     state, words = told(turn)
@@ -119,14 +119,12 @@ def test_answers_that_take_too_long_are_given_up(turn, resident, settings):
     assert "did not answer in time" in told(turn)[1]
 
 
-@pytest.mark.once
 def test_what_the_model_refuses_is_said(turn, resident):
     turn.prompt.messages = [{"role": "user", "content": " ".join(WORDS * 20)}]
     turn.prompt.save()
     assert "Shorten the prompt" in told(turn)[1]
 
 
-@pytest.mark.once
 def test_answers_for_which_nobody_waits_any_more_are_called_off(turn, resident, monkeypatch):
     monkeypatch.setattr(residents, "LOOK", 0.01)
     Exchange.objects.update(seen_at=after(-conversations.GONE - 1))
@@ -135,7 +133,6 @@ def test_answers_for_which_nobody_waits_any_more_are_called_off(turn, resident, 
     assert conversations.is_waited_for(turn)
 
 
-@pytest.mark.once
 def test_a_model_that_is_gone_is_said(turn, project):
     turn.job.payload["models"] = [0, 0]
     turn.job.save()

@@ -86,7 +86,6 @@ def test_it_is_ended_frozen_and_learned_from(held, end, project, tmp_path):
     assert all(math.isfinite(one.metrics["loss"]) for one in steps)
 
 
-@pytest.mark.twice
 def test_an_answer_that_is_chosen_once_and_then_not_is_good_where_it_was_chosen(held, end, project):
     for choice in (1, 7):
         texts = {"left": "Yes.", "right": "No."}
@@ -120,7 +119,6 @@ def test_without_a_choice_it_is_not_ended(held, end):
     assert not Label.objects.exists()
 
 
-@pytest.mark.twice
 def test_sent_again_it_is_ended_once_and_after_an_undo_it_goes_on(held, end, client, project):
     led(held, 1)
     name = uuid4()

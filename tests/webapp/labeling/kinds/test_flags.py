@@ -18,6 +18,8 @@ from webapp.labeling.kinds.flags import KIND, Answer
 from webapp.labeling.queue import claim
 from webapp.labeling.services import submit_label
 
+pytestmark = pytest.mark.once
+
 PROMPT = PromptRecord(key="k", messages=(Message(role="user", content="Why?"),))
 
 

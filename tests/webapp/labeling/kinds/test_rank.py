@@ -28,6 +28,8 @@ from webapp.labeling.models import Completion, Label
 from webapp.labeling.queue import claim
 from webapp.labeling.services import ask_about
 
+pytestmark = pytest.mark.once
+
 PROMPT = PromptRecord(key="k", messages=(Message(role="user", content="Why?"),))
 ITEMS = ("a", "b", "c", "d")
 

@@ -11,6 +11,8 @@ from webapp.labeling.kinds.descriptor import Asked
 from webapp.labeling.kinds.rate import KIND, Answer
 from webapp.labeling.models import Completion
 
+pytestmark = pytest.mark.once
+
 PROMPT = PromptRecord(key="k", messages=(Message(role="user", content="Why?"),))
 HELPFUL = Composition(attributes=[Attribute(name="helpful: really", levels=5)])
 
