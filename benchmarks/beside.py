@@ -29,7 +29,8 @@ def imported(stack: Stack, project: Project) -> None:
                     json.dumps({"prompt": f"Beside {number}?", "completion": f"{answer} {number}"})
                     + "\n"
                 )
-    stack.manage("import_feedback", project.name, str(rows), "--as", "tasks")
+    apart = {"start_new_session": True}  # Linux weighs it as each of the stack's programs
+    stack.manage("import_feedback", project.name, str(rows), "--as", "tasks", **apart)
 
 
 def exported(stack: Stack, project: Project) -> None:

@@ -71,10 +71,12 @@ def test_what_many_values_have_beside_their_texts_is_written_once(monkeypatch):
     written = []
     monkeypatch.setattr(scratch, "_written_once", lambda rest: written.append(hash(rest)) or "[0]")
     held = ScratchDict(lambda value: ([""], value), lambda kept: kept[1])
-    held.update({"a": ("same",), "b": ["list"], "c": ("same",), "d": ["x" * scratch.SHORT]})
-    assert list(held.values()) == [[0], ["list"], [0], ["x" * scratch.SHORT]]
+    long = ["x" * scratch.SHORT]
+    held.update({"a": ("same",), "b": ["list"], "c": ("same",), "d": long, "e": [*long]})
+    assert list(held.values()) == [[0], ["list"], [0], long, long]
     assert len({*written}) == 1
-    assert held["a"] is held["a"]
+    assert held["a"] is held["c"]
+    assert held["d"] is not held["e"]
 
 
 def test_a_filter_knows_each_key_that_was_added_and_few_others():
