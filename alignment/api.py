@@ -23,6 +23,7 @@ from alignment.command_line.commands import near, prepared, read_spec, share_com
 from alignment.command_line.options import own_name, role_of, roles_of
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
+from alignment.seam.control import ask_to_stop
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, explained
 from alignment.seam.events import Event, Failed, Finished, dump_event
 from alignment.seam.progress import listening
@@ -77,8 +78,7 @@ class Computation(Generic[R]):
 
     def stop(self, *, save: bool = True) -> None:
         """Let it end after the step under way, with a checkpoint where its kind keeps them; go on iterating."""
-        wish = json.dumps({"stop": "save" if save else "now"})
-        (self.folder / "control.json").write_text(wish, encoding="utf-8")
+        ask_to_stop(self.folder, "save" if save else "now")
 
     def _compute(self) -> Generator[Event, None, None]:
         spec = read_spec(self.folder)

@@ -4,7 +4,6 @@ Torch-free until a run is asked for: a kind imports only what it needs.
 """
 
 import gc
-import json
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -13,10 +12,9 @@ from pathlib import Path
 
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
-from alignment.seam.errors import ConfigError
+from alignment.seam.control import wish_of
 from alignment.seam.events import CheckpointSaved, Event, Finished, Stopped
 from alignment.seam.folders import MANIFEST
-from alignment.seam.words import _
 
 # What every run loads beside its kind's module.
 COMMON = ("alignment.models.checkpoints", "alignment.models.distributed", "alignment.models.inputs")
@@ -70,23 +68,6 @@ def set_up_process(spec: RunSpec, folder: Path) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
 
 
-def _wanted(folder: Path) -> str:
-    """What `control.json` asks for: "", "save" or "now"; raises ConfigError where it is nonsense."""
-    try:
-        wish = json.loads((folder / "control.json").read_text(encoding="utf-8"))["stop"]
-    except FileNotFoundError:
-        return ""
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            _('control.json must read {"stop": "now"} or {"stop": "save"}.')
-        ) from error
-    if wish not in ("now", "save"):
-        raise ConfigError(
-            _('control.json asks to stop "{wish}"; it must be "now" or "save".').format(wish=wish)
-        )
-    return str(wish)
-
-
 def _events(run: Runner, spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """What a run tells, or one step of everything that it would do."""
     if spec.dry:
@@ -114,7 +95,7 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
             yield event
             step = getattr(event, "step", step)
             saved = isinstance(event, CheckpointSaved)
-            wish = agreed(_wanted(folder))
+            wish = agreed(wish_of(folder))
             if (wish == "now" or (wish and spec.dry)) and not isinstance(event, Finished):
                 break
             try:

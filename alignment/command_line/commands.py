@@ -38,6 +38,7 @@ from alignment.kinds import KINDS
 from alignment.kinds.extension import extension_fault, lengths_of
 from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
+from alignment.seam import control
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
 from alignment.seam.folders import MANIFEST, verify
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
@@ -178,7 +179,7 @@ def resumed(kind: str, options: Mapping[str, Any]) -> Path:
                 f"The run in {folder} began with {flag(own_name(kind, name))} {known}; "
                 "begin a new run to change it."
             )
-    (folder / "control.json").unlink(missing_ok=True)
+    (folder / control.FILE).unlink(missing_ok=True)
     begun_with = spec.resume_from if spec.extends else None
     newest = _newest_checkpoint(folder) or begun_with
     _store(spec.model_copy(update={"resume_from": newest}), folder)

@@ -1,6 +1,5 @@
 """A trainer in a process of its own: started, listened to, told to stop, and never left behind."""
 
-import json
 import os
 import re
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 from django.conf import settings
 
 from alignment.seam import memory_use
+from alignment.seam.control import ask_to_stop
 from alignment.seam.events import Failed, Finished, Ready, Stopped
 from alignment.seam.handing import HANDLE, KEY, hand_over
 from webapp.runs import trainers
@@ -120,9 +120,7 @@ class Trainer:
         )
 
     def _ask(self, wish: str) -> None:
-        aside = self.folder / ".control.json"
-        aside.write_text(json.dumps({"stop": wish}))
-        aside.replace(self.folder / "control.json")
+        ask_to_stop(self.folder, wish)
         self.asked_at = self.asked_at or time.monotonic()
         self.asked = wish
 
