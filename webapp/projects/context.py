@@ -14,8 +14,8 @@ def navigation(request: HttpRequest) -> dict[str, object]:
     match = getattr(request, "resolver_match", None)
     if match is None or not request.user.is_authenticated:
         return {}
-    number = match.kwargs.get("project_id")
-    seat = seat_in(request.user, number) if number else None
+    number = match.kwargs.get("project_id")  # the API's are no numbers yet
+    seat = seat_in(request.user, number) if isinstance(number, int) else None
     role = seat.role if seat else None
     return {
         "nav_projects": partial(Project.objects.current().visible_to, request.user),

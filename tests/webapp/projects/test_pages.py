@@ -1,7 +1,7 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import resolve, reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import a_completion, a_project, a_prompt, a_user, some_prompts, some_tasks
@@ -9,6 +9,7 @@ from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.home import queries as home_queries
 from webapp.people.links import invite
+from webapp.projects.context import navigation
 from webapp.projects.forms import ProjectForm
 from webapp.projects.models import Project, Prompt
 from webapp.projects.services import mark_of
@@ -353,3 +354,13 @@ def test_a_search_reads_each_text_once_and_counts_no_further_than_it_says(
         answer = client.get(reverse("prompts", args=[project.pk]), {"q": "question"})
     assertContains(answer, "3+ prompts")
     assert sum("LIKE" in query["sql"] for query in asked) == 1
+
+
+@pytest.mark.once
+def test_a_frame_around_an_address_of_the_api_names_no_project(rf, researcher):
+    """Whatever stands there where a page has its project's number."""
+    request = rf.get("/")
+    request.user = researcher
+    request.resolver_match = resolve("/api/v1/projects/{}/rounds")
+    assert request.resolver_match.kwargs["project_id"] == "{}"
+    assert navigation(request)["nav_project"] is None
