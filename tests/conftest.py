@@ -72,7 +72,6 @@ OF_MARKS = {  # fixtures of pytest-django, which look for a mark and do nothing 
     "_django_set_urlconf": "urls",
     "_template_string_if_invalid_marker": "ignore_template_errors",
 }
-OF_OTHERS = ("_django_setup_unittest", "_django_clear_site_cache")  # classes of unittest, sites
 ONCE = re.compile(r"^pytestmark = (?:\[[^]]*)?pytest\.mark\.once\b", re.MULTILINE)
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
 not_run: dict[str, int] = {}  # tests skipped, by reason
@@ -107,7 +106,9 @@ def is_of_use(name, item):
         return name in item._fixtureinfo.argnames
     if name == "_live_server_helper":
         return "live_server" in item.fixturenames
-    return name not in OF_OTHERS
+    if name == "_django_setup_unittest":
+        return item.cls is not None
+    return name != "_django_clear_site_cache"  # django.contrib.sites is not installed
 
 
 def pytest_collection():

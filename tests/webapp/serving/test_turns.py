@@ -69,3 +69,4 @@ def test_polls_are_answered_while_people_keep_everybody_busy(turns):
     assert poll.answered.wait(20)
     for label in labels:
         label.go.set()
+    assert all(label.answered.wait(20) for label in labels)  # at the end nothing may be left to do
