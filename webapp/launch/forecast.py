@@ -12,7 +12,7 @@ from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
 from webapp.projects.models import Project, Split
-from webapp.runs.forecasts import Ground, forecast_of, likely_worker, readable_prompts
+from webapp.runs.forecasts import forecast_of, likely_worker, readable_prompts
 from webapp.runs.models import State, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.pages import COUNTED
@@ -28,7 +28,7 @@ def outlook(form: StartForm) -> list[str]:
         return [_("Something has to be mended or chosen before the run can start.")]
     asked = Asked(form.config, form.inputs)
     words = form.kind.sentence(form.config, _given(form.kind, asked, form.project))
-    facts = f"{expected(form)} {where()}{memory_in_words(form.needed)}"
+    facts = f"{expected(form)} {where(form.workers)}{memory_in_words(form.needed)}"
     labels = asked.inputs.get("labels")
     return [words, facts, *(labels_warned(labels.snapshot) if labels else ())]
 
@@ -42,9 +42,9 @@ def labels_warned(snapshot: Snapshot) -> list[str]:
 
 
 def as_it_would_be_sent(form: StartForm) -> StartForm:
-    """The same form, filled in by nobody."""
-    data = {field.html_name: field.value() for field in form if field.value() is not None}
-    return StartForm(data, kind=form.kind, project=form.project)
+    """The same form, filled in by nobody; its fields are made once for both."""
+    values = {field.html_name: field.value() for field in form}
+    return form.filled_with({name: value for name, value in values.items() if value is not None})
 
 
 def _given(kind: Kind, asked: Asked, project: Project) -> Given:
@@ -66,8 +66,8 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
 
 def expected(form: StartForm) -> str:
     """How long the run would take that a valid form describes."""
-    worker = likely_worker()
-    found = forecast_of(form.kind, form.config, form.inputs, Ground(form.project), worker)
+    worker = likely_worker(form.workers)
+    found = forecast_of(form.kind, form.config, form.inputs, form.ground, worker)
     if not found.summed:
         return how_long(form.kind, form.project)
     return expected_in_words(found.seconds, worker, known=found.runs > 0)

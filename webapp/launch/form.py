@@ -1,8 +1,9 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from django import forms
 from django.db.models import QuerySet
@@ -18,6 +19,9 @@ from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, classed, coded, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
+from webapp.runs.forecasts import Ground
+from webapp.runs.models import Worker
+from webapp.runs.waiting import live_workers
 from webapp.site.choices import FoundChoice, offer_found, share_rows
 from webapp.site.fields import (
     DrawnField,
@@ -104,7 +108,7 @@ class StartForm(forms.Form):
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.kind, self.project = kind, project
+        self.kind, self.project, self.ground = kind, project, Ground(project)
         drawn = drawn_fields(kind.name, start or kind.settings(), without=kind.fixed)
         self.fields |= drawn | {one.role: self._input_field(one) for one in kind.artifacts}
         for one in kind.artifacts:
@@ -113,6 +117,12 @@ class StartForm(forms.Form):
             share_rows(self, [one.role for one in kind.artifacts if one.types == types])
         if (judge := f"{kind.name}-judge") in self.fields:
             offer_judges(self, project, judge)
+
+    def filled_with(self, data: Mapping[str, object]) -> Self:
+        """The same form as one that was sent with this; it has its fields in common with this one."""
+        sent = copy(self)
+        vars(sent).update(is_bound=True, data=data, _errors=None, _bound_fields_cache={})
+        return sent
 
     def _fitting(self, one: Input) -> ArtifactQuerySet:
         """What the project has for an input, newest first."""
@@ -152,10 +162,15 @@ class StartForm(forms.Form):
     @cached_property
     def needed(self) -> int:
         """Bytes that the run takes, once it is known what it is to be; 0 where nobody knows."""
-        return needed_memory(self.kind, Asked(self.config, self.inputs))
+        return needed_memory(self.kind, Asked(self.config, self.inputs), self.ground)
+
+    @cached_property
+    def workers(self) -> list[Worker]:
+        """Those that live, asked once."""
+        return list(live_workers())
 
     def _check_memory(self) -> None:
-        if reason := too_large(self.needed, self.config):
+        if reason := too_large(self.needed, self.config, self.workers):
             self.add_error("anyway", reason)
 
     def given(self, read: Iterable[Input]) -> Mapping[str, Artifact]:

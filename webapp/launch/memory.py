@@ -1,6 +1,7 @@
 """How much memory a run will take, and whether a worker that is there has so much."""
 
 import math
+from collections.abc import Iterable
 
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
@@ -11,9 +12,8 @@ from alignment.seam.memory import PROGRAM
 from alignment.seam.memory_use import GIB, smaller
 from webapp.artifacts.models import Artifact
 from webapp.launch.checks import Asked
-from webapp.runs.forecasts import START, known_memory
+from webapp.runs.forecasts import START, Ground, known_memory
 from webapp.runs.models import Worker
-from webapp.runs.waiting import live_workers
 from webapp.site.templatetags.display import filesize
 
 
@@ -24,12 +24,12 @@ def memory_in_words(needed: int) -> str:
     )
 
 
-def needed_memory(kind: Kind, asked: Asked) -> int:
+def needed_memory(kind: Kind, asked: Asked, ground: Ground) -> int:
     """Bytes that a run with these settings takes beside the program itself; 0 where nobody knows."""
     start = next((asked.inputs[role] for role in START if role in asked.inputs), None)
     if start is None:
         return kind.memory(asked.config, None)
-    shape, known = known_memory(start)
+    shape, known = ground.memory_of(start)
     return kind.memory(asked.config, shape) if shape else known.get(kind.name, 0)
 
 
@@ -58,9 +58,9 @@ def room_on(worker: Worker, config: BaseModel) -> float:
     return sum(gpus) if placement == "spread" else max(gpus)
 
 
-def too_large(needed: int, config: BaseModel) -> str:
-    """Why no worker that is there has so much memory, and what takes less; empty where one has, or nobody knows."""
-    room = max((room_on(worker, config) for worker in live_workers()), default=0)
+def too_large(needed: int, config: BaseModel, workers: Iterable[Worker]) -> str:
+    """Why none of the workers that are there has so much memory, and what takes less; empty where one has, or nobody knows."""
+    room = max((room_on(worker, config) for worker in workers), default=0)
     if not needed or not room or needed + PROGRAM <= room:
         return ""
     words = _(

@@ -39,8 +39,9 @@ from webapp.launch.memory import needed_memory, too_large
 from webapp.launch.needs import Stock, needs_of, stock_of
 from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
-from webapp.runs.forecasts import readable_prompts
+from webapp.runs.forecasts import Ground, readable_prompts
 from webapp.runs.models import Run
+from webapp.runs.waiting import live_workers
 from webapp.sweeps.form import SweepForm
 from webapp.sweeps.space import Dimension
 
@@ -742,8 +743,8 @@ GPU = {"name": "H200", "memory.total": "40960"}
 def test_spread_over_all_gpus_a_run_needs_their_memory_together(large, settings, gpus, passed):
     a_worker(hardware={"memory_gib": 4, "gpus": [GPU] * gpus})
     config, kind = AlignConfig(**settings), KINDS["align"]
-    needed = needed_memory(kind, Asked(config, {"policy": large}))
-    said = too_large(needed, config)
+    needed = needed_memory(kind, Asked(config, {"policy": large}), Ground(large.project))
+    said = too_large(needed, config, live_workers())
     assert (not said) == passed
     assert ("all devices" in said) == ("placement" not in settings)
 
@@ -753,8 +754,10 @@ def test_spread_over_all_gpus_a_run_needs_their_memory_together(large, settings,
 def test_what_only_reads_may_leave_its_layers_on_the_disk(large, placement, passed):
     a_worker(hardware={"memory_gib": 4})
     config = GenerateConfig(placement=placement)
-    needed = needed_memory(KINDS["generate"], Asked(config, {"policy": large}))
-    assert (not too_large(needed, config)) == passed
+    needed = needed_memory(
+        KINDS["generate"], Asked(config, {"policy": large}), Ground(large.project)
+    )
+    assert (not too_large(needed, config, live_workers())) == passed
 
 
 def test_more_settings_take_more_memory(rita, project, large):
