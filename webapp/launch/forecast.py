@@ -1,6 +1,6 @@
 """What a run will do if its form is sent as it is, in sentences, before anybody waits for it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.utils.translation import gettext as _
 
@@ -13,7 +13,7 @@ from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
 from webapp.projects.models import Project, Split
 from webapp.runs.forecasts import forecast_of, likely_worker, readable_prompts
-from webapp.runs.models import State, Worker
+from webapp.runs.models import Run, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.pages import COUNTED
 from webapp.site.templatetags.display import duration
@@ -69,7 +69,7 @@ def expected(form: StartForm) -> str:
     worker = likely_worker(form.workers)
     found = forecast_of(form.kind, form.config, form.inputs, form.ground, worker)
     if not found.summed:
-        return how_long(form.kind, form.project)
+        return how_long(form.ground.done(form.kind))
     return expected_in_words(found.seconds, worker, known=found.runs > 0)
 
 
@@ -92,13 +92,9 @@ def in_steps(seconds: float) -> float:
     return max(step, step * round(seconds / step))
 
 
-def how_long(kind: Kind, project: Project) -> str:
-    """What the last finished run of the kind took, where nobody knows more."""
-    last = (
-        project.runs.filter(kind=kind.name, state=State.SUCCEEDED, dry=False)
-        .order_by("-ended_at")
-        .first()
-    )
+def how_long(done: Sequence[Run]) -> str:
+    """What the last of the finished runs of a kind took, where nobody knows more."""
+    last = next(iter(done), None)
     if last is None or last.seconds is None:
         return _("No run of this kind has finished yet, so nobody knows how long it takes.")
     return _("The last one of this kind ({name}) took {time}.").format(

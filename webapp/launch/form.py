@@ -52,6 +52,14 @@ class ArtifactField(DrawnField, FoundChoice):
             return bare.select_related("producer").only(*SHOWN, "producer__config")
         return bare.only(*SHOWN)
 
+    def to_python(self, value: object) -> Artifact | None:
+        """What was chosen, which is at hand where the form itself proposed it."""
+        here = self.chosen if isinstance(self.chosen, Artifact) else None
+        if here is not None and here.type in self.types and str(here.pk) == str(value):
+            return here
+        found: Artifact | None = super().to_python(value)
+        return found
+
     def label_from_instance(self, artifact: Artifact) -> str:
         """Its name, and what tells it from its neighbours."""
         if artifact.type == Artifact.Type.SNAPSHOT:
@@ -126,6 +134,8 @@ class StartForm(forms.Form):
 
     def _fitting(self, one: Input) -> ArtifactQuerySet:
         """What the project has for an input, newest first."""
+        if not self.is_bound and self.ground.types.isdisjoint(one.types):
+            return Artifact.objects.none()
         rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
         fitting = rows.filter(type__in=one.types)
         if ArtifactType.SNAPSHOT in one.types:

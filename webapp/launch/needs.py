@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from alignment.kinds import KINDS
 from alignment.kinds.kind import ArtifactType, Kind, Prompts
 from webapp.projects.models import Project, Split
+from webapp.runs.forecasts import Ground
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
 
@@ -37,13 +38,14 @@ class Need(NamedTuple):
     missing: Missing | None
 
 
-def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
+def stock_of(ground: Ground, kinds: Collection[Kind]) -> Stock:
     """Counted as far as any of these kinds needs."""
+    all_prompts = ground.project.prompts
     least: dict[str, int] = {}
     for needed in (one for kind in kinds for one in kind.read_prompts):
         least[needed.split] = max(needed.least, least.get(needed.split, 0))
-    prompts = {one: count_up_to(project.prompts.of_split(one), n) for one, n in least.items()}
-    return Stock(prompts, set(project.artifacts.values_list("type", flat=True).distinct()))
+    prompts = {one: count_up_to(all_prompts.of_split(one), n) for one, n in least.items()}
+    return Stock(prompts, ground.types)
 
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
@@ -52,11 +54,10 @@ def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     return [*prompts, *_needed_artifacts(kind, project, stock)]
 
 
-def missing_for(kind: Kind, project: Project) -> Missing | None:
+def missing_for(kind: Kind, ground: Ground) -> Missing | None:
     """What keeps a run of this kind from starting, if anything; last what some settings do without."""
-    found = [
-        need.missing for need in needs_of(kind, project, stock_of(project, [kind])) if need.missing
-    ]
+    needs = needs_of(kind, ground.project, stock_of(ground, [kind]))
+    found = [need.missing for need in needs if need.missing]
     return min(found, key=lambda missing: missing.spared, default=None)
 
 

@@ -8,6 +8,7 @@ from alignment.seam.architectures import family_in
 from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, Need, needs_of, stock_of
 from webapp.projects.models import Project
+from webapp.runs.forecasts import Ground
 
 
 def offered() -> dict[str, Kind]:
@@ -30,7 +31,7 @@ class Offer(NamedTuple):
 def offers(project: Project) -> list[tuple[str, list[Offer]]]:
     """Every kind of run under the heading of its group."""
     kinds = offered().values()
-    stock = stock_of(project, kinds)
+    stock = stock_of(Ground(project), kinds)
     made = [Offer(kind, needs_of(kind, project, stock)) for kind in kinds]
     return [(group.value, [one for one in made if one.kind.group == group]) for group in Group]
 

@@ -55,7 +55,7 @@ def start(request: PersonRequest, project_id: int) -> HttpResponse:
     posted = request.method == "POST" and not request.htmx and form.is_valid()
     if posted and (run := _start_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
-    missing = missing_for(kind, project)
+    missing = missing_for(kind, form.ground)
     context = {
         "project": project,
         "form": form,

@@ -13,6 +13,7 @@ from webapp.projects.models import Project
 from webapp.results.verdict import Verdict, verdict
 from webapp.results.words import aim_in_words, receipts_of
 from webapp.rounds.models import Round, RoundRun
+from webapp.runs.forecasts import Ground
 from webapp.runs.models import Run, State
 from webapp.runs.waiting import stamp_of_runs
 
@@ -145,4 +146,4 @@ def progress_of(parts: list[RoundRun]) -> float:
 
 def missing_for_round(project: Project) -> Missing | None:
     """The first thing that stands between a project and a round, if any."""
-    return missing_for(KINDS["generate"], project) or missing_labels(project)
+    return missing_for(KINDS["generate"], Ground(project)) or missing_labels(project)

@@ -4,7 +4,7 @@ What a run consists of is added up by its kind for the machine that takes it, wh
 earlier runs of the kind took of such a sum in this project says how far it is off; without one it stands as it is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from statistics import median
 from typing import NamedTuple
@@ -38,6 +38,7 @@ LINE = """
     SELECT registry_artifact.* FROM line JOIN registry_artifact ON id = artifact ORDER BY generation
 """
 START = ("policy", "backbone", "reward")  # roles of the model that a run's time and memory go by
+TOOK = ("name", "epoch", "started_at", "ended_at", "forecast")  # of a run that is looked back at
 EARLIER = 5  # runs of a kind that a forecast goes by
 RATES = ("block", "operations", "bandwidth")  # of a speed, none of which can be 0
 AROUND = 0.5  # seconds of each run for its folder, its files and what it leaves
@@ -59,11 +60,24 @@ class Ground:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._memory: dict[int, tuple[Shape | None, Mapping[str, int]]] = {}
+        self._done: dict[str, Sequence[Run]] = {}
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The types of artifacts of which the project has some."""
+        return frozenset(self.project.artifacts.values_list("type", flat=True).distinct())
 
     @cached_property
     def lengths(self) -> tuple[int, int]:
         """As `usual_lengths` has them."""
         return usual_lengths(self.project)
+
+    def done(self, kind: Kind) -> Sequence[Run]:
+        """The newest runs of a kind that came to their end."""
+        if kind.name not in self._done:
+            rows = self.project.runs.filter(kind=kind.name, state=State.SUCCEEDED, dry=False)
+            self._done[kind.name] = list(rows.only(*TOOK).order_by("-ended_at")[:EARLIER])
+        return self._done[kind.name]
 
     def memory_of(self, model: Artifact) -> tuple[Shape | None, Mapping[str, int]]:
         """As `known_memory` has it."""
@@ -86,7 +100,7 @@ def forecast_of(
     summed = 0.0
     if (speed := speed_of(worker)) is not None:
         summed = summed_seconds(kind, config, extent_of(kind, config, inputs, ground, shape), speed)
-    earlier = list(_earlier(kind, ground.project))
+    earlier = list(_earlier(ground.done(kind)))
     ratios = [took / before for took, before in earlier if before]
     if summed and ratios:
         return Forecast(summed * median(ratios), summed, len(ratios), memory)
@@ -119,10 +133,9 @@ def speed_of(worker: Worker | None) -> Speed | None:
     return speed._replace(start=0.0) if served else speed
 
 
-def _earlier(kind: Kind, project: Project) -> Iterable[tuple[float, float]]:
-    """What the newest runs of a kind took, and what their parts summed up to before."""
-    done = project.runs.filter(kind=kind.name, state=State.SUCCEEDED, dry=False)
-    for run in done.order_by("-ended_at")[:EARLIER]:
+def _earlier(done: Iterable[Run]) -> Iterable[tuple[float, float]]:
+    """What runs took, and what their parts summed up to before."""
+    for run in done:
         if run.epoch == 1 and run.seconds:  # what was interrupted also waited
             yield run.seconds, run.forecast.get("summed", 0.0)
 

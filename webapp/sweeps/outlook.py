@@ -35,7 +35,7 @@ def _sentences(form: SweepForm) -> Iterator[str]:
         yield _("Some of it does not go together and is passed over: {why}.").format(
             why=form.refused
         )
-    yield f"{how_long(form.kind, form.project)} {where()}"
+    yield f"{how_long(form.ground.done(form.kind))} {where()}"
 
 
 def dimension_in_words(kind: Kind, one: Dimension) -> str:

@@ -58,7 +58,7 @@ def launch(request: PersonRequest, project_id: int) -> HttpResponse:
     posted = form.is_bound and not request.htmx and form.is_valid()
     if posted and (made := _start_from(request, project, form)) is not None:
         return redirect("sweeps:detail", project.pk, made.pk)
-    missing = missing_for(kind, project)
+    missing = missing_for(kind, form.ground)
     context = {
         "project": project,
         "form": form,

@@ -49,6 +49,7 @@ from webapp.machine import uploads
 from webapp.projects.models import Prompt
 from webapp.projects.services import add_prompt, add_prompts, insert_prompts
 from webapp.queue.leases import LostLease
+from webapp.runs.forecasts import Ground
 from webapp.site.clock import after
 
 MODELS = (Prompt, Completion, Task, Preference, Label)
@@ -112,7 +113,7 @@ def test_nobody_sees_a_part(project, half):
     assert (open_for(project, admin), facts(project).prompts, facts(project).waiting) == (0, 0, 0)
     assert counts_of([project]) == [(project, 0, 0)]
     assert (Progress(project).tasks, sum(unfrozen(project).values())) == (0, 0)
-    assert not any(stock_of(project, list(KINDS.values())).prompts.values())
+    assert not any(stock_of(Ground(project), list(KINDS.values())).prompts.values())
     with pytest.raises(SnapshotError):
         freeze_snapshot(project)
 

@@ -5,6 +5,7 @@ from types import MethodType
 from uuid import uuid4
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.forms.utils import ErrorDict
 from django.urls import reverse
 from pydantic import BaseModel
@@ -34,7 +35,7 @@ from webapp.api.tokens import make_token
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.checks import Asked
 from webapp.launch.defaults import proposed
-from webapp.launch.form import StartForm
+from webapp.launch.form import StartForm, artifact_field
 from webapp.launch.memory import needed_memory, too_large
 from webapp.launch.needs import Stock, needs_of, stock_of
 from webapp.launch.offers import offered, uses_of
@@ -786,8 +787,8 @@ def test_no_more_prompts_are_counted_than_any_kind_needs(project):
     some_prompts(project, 30, split=Split.TRAIN)
     kinds = offered().values()
     most = max(kind.prompts.least for kind in kinds if kind.prompts)
-    assert max(stock_of(project, kinds).prompts.values()) <= most + 1
-    assert stock_of(project, [KINDS["reward"]]).prompts == {}  # it reads none
+    assert max(stock_of(Ground(project), kinds).prompts.values()) <= most + 1
+    assert stock_of(Ground(project), [KINDS["reward"]]).prompts == {}  # it reads none
 
 
 def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
@@ -799,6 +800,27 @@ def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
         if need.words == "a snapshot"
     )
     assert labels.missing is None
+
+
+def test_a_form_asks_for_no_more_than_it_shows(rita, project, stocked, django_assert_num_queries):
+    kinds = {Artifact.Type.MODEL, Artifact.Type.REWARD, Artifact.Type.SNAPSHOT}
+    assert set(project.artifacts.values_list("type", flat=True)) == kinds
+    rita.get(address(project, "align"))  # whose words and rights are known from here on
+    with django_assert_num_queries(13):  # of which three list what there is
+        page = rita.get(address(project, "align"))
+    assert page.context["form"].fields["classifier"].listed == []
+
+
+def test_what_the_form_proposed_is_taken_as_it_is(project, stocked, django_assert_num_queries):
+    newest = project.artifacts.models().order_by("-pk").first()
+    other = project.artifacts.reward_models().first()
+    field = artifact_field(KINDS["align"].input_named("policy"))
+    field.offer(project.artifacts.filter(type=Artifact.Type.MODEL), "", newest)
+    with django_assert_num_queries(0):
+        assert field.clean(newest.pk) is newest
+    field.offer(project.artifacts.filter(type=Artifact.Type.MODEL), "", other)
+    with pytest.raises(ValidationError):
+        field.clean(other.pk)  # of another type
 
 
 @pytest.mark.twice
