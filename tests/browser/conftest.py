@@ -12,8 +12,13 @@ CHROMIUM = (
     or shutil.which("chromium-headless-shell")
     or shutil.which("chromium")
 )
-# The tab of a test takes over the process of the last one's.
-FLAGS = ["--no-sandbox", "--renderer-process-limit=1"]
+# The tab of a test takes over the process of the last one's; the browser draws and fetches in its own.
+FLAGS = [
+    "--no-sandbox",
+    "--renderer-process-limit=1",
+    "--in-process-gpu",
+    "--enable-features=NetworkServiceInProcess2",
+]
 expect.set_options(timeout=20_000)  # ms; two cores are shared by four processes of tests
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in this thread
 

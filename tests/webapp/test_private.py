@@ -4,20 +4,15 @@ import os
 import stat
 import subprocess
 import sys
+from importlib import reload
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from django.conf import settings
 
+from tests.forks import Fork
 from webapp import settings as program
 
-WRITES = """
-import os
-from webapp import settings
-(settings.VAR / "logs").mkdir()
-(settings.VAR / "logs" / "web.log").write_text("said")
-"""
 LISTS = "import os, sys; os.setuid(65534); print(os.listdir(sys.argv[1]))"
 
 
@@ -35,13 +30,16 @@ def folder():
 
 def start(folder):
     """What every program does first, where others may read what is written by default."""
-    subprocess.run(
-        [sys.executable, "-c", WRITES],
-        cwd=settings.BASE_DIR,
-        env=os.environ | {"ATTUNE_VAR": str(folder)},
-        umask=0o022,
-        check=True,
-    )
+    assert Fork(lambda: begin(folder)).wait() == 0
+
+
+def begin(folder):
+    """Read the settings as a program does, and write."""
+    os.umask(0o022)
+    os.environ["ATTUNE_VAR"] = str(folder)
+    logs = reload(program).VAR / "logs"
+    logs.mkdir()
+    (logs / "web.log").write_text("said")
 
 
 def test_a_new_folder_and_all_in_it_is_private(folder):

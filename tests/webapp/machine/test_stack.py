@@ -271,7 +271,7 @@ def without_reader(var):
     """A stack of which each line finds nobody who reads it; it answers."""
     port = stack.free_port()
     reading, writing = os.pipe()
-    with started(var, "--port", str(port), stdout=writing) as run:
+    with started(var, "--port", str(port), stdout=writing, ATTUNE_WEBS="1") as run:
         os.close(reading)
         os.close(writing)
         answers(run, port)
