@@ -9,7 +9,7 @@ from alignment.seam.variables import EngineVariables, read
 
 GUARD = "ATTUNE_GUARD"  # the process that leads our session for us alone, as webapp/machine/guard.py says
 # Linux weighs the sessions of a machine against each other, and within each what is nice.
-SESSION = Path("/proc/self/autogroup")
+SESSIONS = Path("/proc")  # /proc/PID/autogroup
 LAST = 19  # the niceness of who takes only what all others leave
 TRIES, PAUSE = (
     10,
@@ -26,14 +26,22 @@ def give_way(*, idle: bool = False) -> None:
     with suppress(OSError):  # a system that has none of it
         os.nice(max(wished - os.nice(0), 0))
         if str(os.getsid(0)) in (str(os.getpid()), os.environ.get(GUARD)):
-            _weigh(LAST if idle else wished)
+            _weigh("self", LAST if idle else wished)
 
 
-def _weigh(niceness: int) -> None:
-    """Give our session this niceness; raises OSError."""
+def end_idleness(leader: int) -> None:
+    """Let the session that this process leads, which was idle, go as others do that give way; raises ConfigError."""
+    wished = read(EngineVariables).nice
+    with suppress(OSError):  # it has ended, or the system weighs no sessions
+        _weigh(str(leader), wished)
+
+
+def _weigh(process: str, niceness: int) -> None:
+    """Give the session of a process this niceness; raises OSError."""
+    session = SESSIONS / process / "autogroup"
     for _ in range(TRIES):
         try:
-            SESSION.write_text(str(niceness), encoding="ascii")
+            session.write_text(str(niceness), encoding="ascii")
         except BlockingIOError:
             time.sleep(PAUSE)
         else:

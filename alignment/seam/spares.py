@@ -15,22 +15,14 @@ SAID = 1 << 16  # bytes of what loading may have printed
 FILES = 2  # the log, and the pipe with the key for servers
 
 
-def is_loaded(channel: socket.socket) -> bool:
-    """Whether a spare has told that it only waits; it is asked once for its run."""
-    try:
-        return bool(channel.recv(1, socket.MSG_DONTWAIT))
-    except OSError:  # it has said nothing yet, or is gone
-        return False
-
-
 def send_run(channel: socket.socket, folder: Path, log: int, key: int | None) -> None:
-    """Tell a spare which run is its; raises OSError where it is gone."""
+    """Tell a spare which run is its, as soon as it has loaded; raises OSError where it is gone."""
     files = [log] if key is None else [log, key]
     socket.send_fds(channel, [os.fsencode(folder)], files)
 
 
 def take_run(handle: int) -> Path | None:
-    """Tell that we wait for our run, and become its trainer, in its folder and with its log.
+    """Wait for our run, and become its trainer, in its folder and with its log.
 
     None where none comes any more.
     """
@@ -49,7 +41,6 @@ def _told(handle: int) -> tuple[bytes, list[int]]:
     """A folder and files; none where nobody is left to name them."""
     with socket.socket(fileno=handle) as channel:
         try:
-            channel.sendall(b"1")
             folder, files, *_ = socket.recv_fds(channel, LONGEST, FILES)
         except ConnectionError:
             return b"", []

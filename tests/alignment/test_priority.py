@@ -14,21 +14,29 @@ from tests.cases import cases
 from webapp.machine import guard
 
 NICE = "ATTUNE_NICE"
-SESSION = Path("/proc/self/autogroup")
 TELLS = """
 import os, sys
 from alignment.seam import priority
+SESSION = priority.SESSIONS / "self/autogroup"
 priority.give_way(idle=True)
-idle = priority.SESSION.read_text().split() if priority.SESSION.exists() else []
+idle = SESSION.read_text().split() if SESSION.exists() else []
 priority.give_way()
-said = priority.SESSION.read_text().split() if priority.SESSION.exists() else []
+said = SESSION.read_text().split() if SESSION.exists() else []
 print(os.nice(0), *(idle[-1:] or ["none"]), *(said[-1:] or ["none"]))  # it is empty in a session that the system weighs alone
 """
 
+WAITS = """
+import sys
+give_way(idle=True)
+print("idle", flush=True)
+sys.stdin.read()
+"""
 
-def weight_here():
-    """Niceness of the session that these tests run in, in the words of TELLS."""
-    said = SESSION.read_text().split() if SESSION.exists() else []
+
+def session_of(process):
+    """Niceness of a process's session, in the words of TELLS."""
+    session = Path(f"/proc/{process}/autogroup")
+    said = session.read_text().split() if session.exists() else []
     return (said[-1:] or ["none"])[0]
 
 
@@ -63,23 +71,46 @@ def test_the_session_of_a_guard_gives_way_with_what_it_guards():
     assert (idle, session) in (("19", "7"), ("none", "none"))
 
 
+def test_an_idle_session_is_called_up_by_who_started_it(monkeypatch):
+    monkeypatch.setenv(NICE, "7")
+    with subprocess.Popen(
+        [sys.executable, "-c", f"from alignment.seam.priority import give_way\n{WAITS}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as idle:
+        assert idle.stdout.readline() == b"idle\n"
+        before = session_of(idle.pid)
+        priority.end_idleness(idle.pid)
+        assert (before, session_of(idle.pid)) in (("19", "7"), ("none", "none"))
+        idle.stdin.close()
+    priority.end_idleness(idle.pid)  # which has ended
+
+
 def test_a_session_that_others_share_stays_as_it_is():
     process, idle, session = told("7", own_session=False)
-    assert (process, idle, session) == (str(max(7, os.nice(0))), weight_here(), weight_here())
+    assert (process, idle, session) == (
+        str(max(7, os.nice(0))),
+        session_of("self"),
+        session_of("self"),
+    )
 
 
 def test_a_session_that_cannot_be_weighed_just_now_is_a_moment_later(monkeypatch):
     class Busy:
         asked = []
 
+        def __truediv__(self, _part):
+            return self
+
         def write_text(self, text, **_):
             self.asked.append(text)
             if len(self.asked) < 3:
                 raise BlockingIOError
 
-    monkeypatch.setattr(priority, "SESSION", Busy())
+    monkeypatch.setattr(priority, "SESSIONS", Busy())
     monkeypatch.setattr(priority, "PAUSE", 0)
-    priority._weigh(7)
+    priority._weigh("self", 7)
     assert Busy.asked == ["7"] * 3
 
 

@@ -2,14 +2,13 @@
 
 import json
 import os
-import select
 import socket
 
 from alignment import __main__ as program_of
 from alignment.__main__ import main, program
 from alignment.kinds.spec import RunSpec
 from alignment.seam.folders import file_sha256
-from alignment.seam.spares import is_loaded, send_run
+from alignment.seam.spares import send_run
 from tests.forks import Fork
 from tests.tiny import TINY
 
@@ -27,8 +26,6 @@ def compute_by_a_spare(folder):
     ours, its = socket.socketpair()
     with ours, its, (folder / "stdout.log").open("ab") as log:
         spare = Fork(lambda: stand_by(ours, its, folder.with_name("early.log")))
-        select.select([ours], [], [])
-        assert is_loaded(ours)
         send_run(ours, folder, log.fileno(), None)
         return spare.wait()
 

@@ -18,7 +18,8 @@ from typing import IO, NamedTuple
 from django.conf import settings
 
 from alignment.seam import memory_use
-from alignment.seam.spares import is_loaded, send_run
+from alignment.seam.priority import end_idleness
+from alignment.seam.spares import send_run
 from webapp.machine import guard
 
 ROOMY = (
@@ -95,13 +96,14 @@ def take_spare(
 ) -> "subprocess.Popen[bytes] | None":
     """The spare, whose run this is from now on; None where there is none like a fresh trainer.
 
-    One that still loads, after all others on this machine, is left to a later run.
+    One that still loads does so as a fresh one would from now on, of which it has done a part.
     """
-    if not _spares or not is_loaded(_spares[0].channel):
+    if not _spares:
         return None
     spare = _spares.pop()
     if spare.environment == environment and spare.process.poll() is None:
         with suppress(OSError), spare.channel:
+            end_idleness(spare.process.pid)
             send_run(spare.channel, folder, log.fileno(), key)
             return spare.process
     spare.end()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import signal
 import sys
 
@@ -56,13 +55,12 @@ def programs(settings, monkeypatch):
 
 @pytest.fixture
 def spare(programs):
-    """The spare's process, which has loaded everything."""
-    return loaded_spare()
+    """The spare's process."""
+    return made_spare()
 
 
-def loaded_spare():
+def made_spare():
     trainers.prepare_spare(supervisor.environment())
-    select.select([trainers._spares[0].channel], [], [])
     return trainers._spares[0].process
 
 
@@ -111,12 +109,20 @@ def test_a_spare_from_before_a_change_of_the_environment_serves_nobody(
     assert spare.returncode is not None
 
 
-def test_no_run_waits_for_a_spare_that_still_loads(tmp_path, programs):
-    programs.SPARE_TRAINER = [sys.executable, "-c", "import time; time.sleep(600)"]
-    trainers.prepare_spare(supervisor.environment())
-    [loading] = trainers._spares
-    assert computed(tmp_path / "run")[1] is not loading.process
-    assert list(trainers._spares) == [loading]
+def test_a_spare_that_still_loads_is_idle_no_more_and_has_the_run(tmp_path, programs, monkeypatch):
+    gate, called_up = tmp_path / "gate", []
+    os.mkfifo(gate)
+    loads = f"open({str(gate)!r}).read()"  # until somebody writes
+    programs.SPARE_TRAINER = [sys.executable, "-c", f"{loads}\n{programs.SPARE_TRAINER[-1]}"]
+
+    def call_up(leader):
+        called_up.append(leader)
+        gate.write_text("go on")
+
+    monkeypatch.setattr(trainers, "end_idleness", call_up)
+    spare = made_spare()
+    assert computed(tmp_path / "run")[1] is spare
+    assert called_up == [spare.pid]
 
 
 def test_there_is_one_spare_at_most_and_another_when_it_was_ended(programs, spare):
@@ -140,7 +146,7 @@ def test_a_spare_ends_with_its_worker(tmp_path, programs, at_work):
     ours, its = os.pipe()
 
     def work():
-        os.write(its, b"%d" % loaded_spare().pid)
+        os.write(its, b"%d" % made_spare().pid)
         if not at_work:
             signal.pause()
         with supervisor.launch(tmp_path):
