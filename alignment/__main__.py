@@ -7,6 +7,7 @@ Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the la
 """
 
 import argparse
+import atexit
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from alignment.command_line.commands import (
     about_rows,
@@ -81,6 +82,19 @@ def program(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return UNUSABLE
     return main(arguments)
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process with this exit status, at once.
+
+    Who asked to be told of the end is; what is left, taking Python down beside threads of libraries, has aborted
+    runs that were over.
+    """
+    atexit._run_exitfuncs()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -400,4 +414,4 @@ ACTS: Mapping[str, Callable[..., int]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(program())
+    _leave(program())

@@ -290,3 +290,24 @@ def test_help_does_not_wait_for_torch():
     script = "import sys, alignment.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout.split() == [b"False"]
+
+
+TAKEN_DOWN = """
+import atexit, os, runpy, sys
+
+class Library:
+    def __del__(self):
+        os.abort()  # as a thread may that is met within its own
+
+sys.library = Library()
+atexit.register(print, "told of the end")
+sys.argv = ["alignment", "fields", "reward"]
+runpy.run_module("alignment", run_name="__main__")
+"""
+
+
+def test_a_program_that_is_over_is_not_aborted_by_what_is_taken_down_with_it():
+    program = [sys.executable, "-c", TAKEN_DOWN]
+    ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "\n".join([*field_lines("reward"), "told of the end", ""])
