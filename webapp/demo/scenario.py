@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from django.db.models import Max, Min
 from django.urls import reverse
 
+from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.pretrain.settings import PretrainConfig
@@ -57,7 +58,10 @@ COMPLETIONS = Order(
     seed=SEED,
     key="",
 )
-ROUND = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
+# Each prompt is learned from twice: the start model is asked about no more than that needs.
+ROUND = RoundConfig(
+    align=AlignConfig(prompts=320), evaluate=EvaluateConfig(judge="utility"), seed=SEED
+)
 
 
 class Script(NamedTuple):
