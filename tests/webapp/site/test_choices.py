@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment.kinds import KINDS
+from alignment.kinds.kind import ArtifactType
 from tests.factories import a_snapshot, some_labels, some_prompts, some_tasks
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
@@ -21,12 +22,10 @@ from webapp.site.choices import MOST, FoundChoice
 HTMX = {"HX-Request": "true"}
 
 
-def models(project, number):
+def models(project, number, type="model"):
+    stored = {"project": project, "type": type, "manifest_sha256": "0" * 64, "bytes": 1}
     return Artifact.objects.bulk_create(
-        Artifact(
-            project=project, type="model", name=f"Model {n:04}", manifest_sha256="0" * 64, bytes=1
-        )
-        for n in range(number)
+        Artifact(name=f"Model {n:04}", **stored) for n in range(number)
     )
 
 
@@ -155,6 +154,8 @@ FORMS = {
 def test_choices_read_of_a_row_what_tells_it_from_others(project, many, tmp_path, name):
     a_snapshot(project, tmp_path)
     some_labels(some_tasks(project))
+    for type in (ArtifactType.REWARD, ArtifactType.COMPLETIONS, ArtifactType.CODE):
+        models(project, 1, type)
     rows = [one for one in FORMS[name](project).fields.values() if isinstance(one, FoundChoice)]
     with CaptureQueriesContext(connection) as asked:
         assert [list(one.choices) for one in rows]
