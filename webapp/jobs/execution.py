@@ -133,12 +133,16 @@ def _fail(job: Job, message: str) -> None:
 
 
 def _tell(job: Job, state: State) -> None:
-    """Tell whoever asked for it; a preview is waited for."""
+    """Tell whoever asked for it, once that is certain; a preview is waited for."""
     if job.kind not in AWAITED:
-        url = reverse("jobs:detail", args=[job.project_id, job.pk])
-        title = JOB_KINDS[job.kind].title
-        news = News(job.project_id, Occasion.JOB, title, url, str(state))
-        transaction.on_commit(partial(notify, [job.created_by_id], news))
+        transaction.on_commit(partial(_notify, job, state))
+
+
+def _notify(job: Job, state: State) -> None:
+    """Write the news. The first address that a worker makes loads all pages: meanwhile nobody waits for a row of ours."""
+    url = reverse("jobs:detail", args=[job.project_id, job.pk])
+    title = JOB_KINDS[job.kind].title
+    notify([job.created_by_id], News(job.project_id, Occasion.JOB, title, url, str(state)))
 
 
 def _wait(job: Job, error: Exception, words: str) -> None:

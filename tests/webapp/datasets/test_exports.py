@@ -13,6 +13,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
+from alignment.seam.errors import CheckpointError
 from alignment.seam.folders import committed, verify
 from alignment.seam.records import Message, prompt_key, split_of
 from tests.cases import cases
@@ -32,6 +33,7 @@ from webapp.datasets.exports import EXPORTS, format_of
 from webapp.datasets.exports.folders import write_folder
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.services import freeze_snapshot
+from webapp.datasets.snapshots import LABELS
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.jobs.tasks import work
@@ -197,6 +199,21 @@ def test_a_format_that_is_not_here_is_refused_in_words(snapshot):
 def test_a_snapshot_without_pairs_is_refused_in_words(project):
     a_label(some_tasks(project)[0], CHOICES.TIE)
     assert "no pairs" in an_export(freeze_snapshot(project)).message
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_snapshot_that_is_not_what_was_frozen_is_not_exported(project, tmp_path, readable):
+    """It is checked while it is read: whatever reading made of it, nothing is there."""
+    a_label(some_tasks(project)[0])
+    snapshot = freeze_snapshot(project)
+    file = snapshot.artifact.path / LABELS
+    if readable:
+        pq.write_table(pq.read_table(file), file, compression="none")
+    else:
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="checksum"):
+        written(snapshot, tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
 
 
 @cases("name", EXPORTS, quick=SOME)

@@ -74,6 +74,20 @@ def test_a_job_whose_worker_went_silent_is_taken_over(taken):
     assert execution.claim(taken.pk).attempts == 2
 
 
+def test_an_address_is_made_when_a_jobs_end_is_stored(
+    taken, settings, django_capture_on_commit_callbacks
+):
+    """The first one takes a worker a while, and on SQLite everybody who writes waits for its transaction."""
+    job = put(taken, kind="export")
+    settings.ROOT_URLCONF = "webapp.nowhere"
+    with django_capture_on_commit_callbacks() as after_it:
+        execution.conclude(job, dict)
+    assert again(job).state == State.DONE
+    (tell,) = after_it
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        tell()
+
+
 def test_a_worker_that_lost_its_job_stores_nothing(taken):
     put(taken, lease_until=after(-1))
     execution.claim(taken.pk)

@@ -5,9 +5,9 @@ The same snapshot gives the same bytes, so that a hash identifies what somebody 
 
 import shutil
 import zipfile
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -28,6 +28,9 @@ from webapp.datasets.snapshots import record_batches
 from webapp.projects.models import Split
 from webapp.site.threads import short_turns
 
+WRITERS = (
+    2  # files that are written at a time: most is packing, for which none needs the interpreter
+)
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip has no earlier time
 
 
@@ -43,11 +46,11 @@ def write_folder(
 
     Raises ExportRefusal, and CheckpointError where the snapshot's folder is not what was frozen.
     """
-    schema, total = schema_of(form, snapshot), sum(snapshot.manifest["splits"].values())
-    verify(snapshot.artifact.path)
+    total = sum(snapshot.manifest["splits"].values())
     with committed(folder, synced=False) as aside:  # until it is zipped
         (aside / form.config).mkdir()
-        with ExitStack() as files:
+        with _verified(snapshot.artifact.path), ExitStack() as files:
+            schema = schema_of(form, snapshot)
             parts = {
                 split: Part(split, aside / form.config / split, form, schema, files)
                 for split in Split.values
@@ -65,16 +68,27 @@ def write_folder(
     return counts
 
 
+@contextmanager
+def _verified(folder: Path) -> Iterator[None]:
+    """Check a folder while it is read; raises CheckpointError, whatever else came of reading one that is damaged."""
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(verify, folder)
+        try:
+            yield
+        finally:
+            checked.result()
+
+
 Parts = Mapping[str, "Part"]  # by split
 
 
 def _fill(parts: Parts, folder: Path, form: ExportFormat) -> Generator[int]:
     """Write what a snapshot's folder holds, many rows at once; how many of them are read.
 
-    Those of one batch are written while the next one is made.
+    Those of one batch are written while the next one is made, several files at a time.
     """
     passed = 0
-    with ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(WRITERS) as aside:
         written: list[Future[object]] = []
         for batch in record_batches(folder, form.reads):
             coming = [rest for part in parts.values() for rest in part.begin(batch)]
