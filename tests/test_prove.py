@@ -62,13 +62,17 @@ def test_what_touches_rows_is_run_on_postgresql_by_make_test_or_by_a_part(marks)
     assert sum(chosen) == ("sqlite" not in marks)
 
 
-def test_what_is_slow_is_run_by_a_part_and_on_a_fresh_clone():
+def test_what_is_slow_is_run_by_a_part():
     chosen = [
         one.arguments[one.arguments.index("-m", 1 + one.arguments.index("pytest")) + 1]
         for one in commands("slow")
     ]
     assert all(words.startswith("slow and") for words in chosen)
-    assert "  make prove PART=slow REQUIRE=all" in (ROOT / ".ci/run").read_text().splitlines()
+
+
+@pytest.mark.parametrize("part", ["slow", "slow_postgresql"])
+def test_what_make_test_leaves_out_is_run_on_a_fresh_clone(part):
+    assert f"  make prove PART={part} REQUIRE=all" in (ROOT / ".ci/run").read_text().splitlines()
 
 
 def test_without_a_part_all_are_named(capsys):

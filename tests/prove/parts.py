@@ -47,7 +47,7 @@ PARTS: dict[str, Part] = {
     ),
     "slow_postgresql": Part(
         "what touches rows and is slow, or says the same on any database: on PostgreSQL too",
-        8,
+        4,
         (),
         (Command((*ON_POSTGRES, "-m", f"db and (slow or once and not twice) and {ON_A_SERVER}")),),
     ),

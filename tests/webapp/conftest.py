@@ -21,7 +21,7 @@ def there(kept):
 
 @pytest.fixture
 def world(there, on_kept, caplog):
-    caplog.set_level(logging.CRITICAL, "django.request")  # refusals are what is wanted
+    caplog.set_level(logging.ERROR, "django.request")  # refusals are what is wanted
     return there[0]
 
 

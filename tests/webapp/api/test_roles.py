@@ -47,7 +47,7 @@ def _tokens(person, kinds):
 
 @pytest.fixture
 def world(there, on_kept, caplog):
-    caplog.set_level(logging.CRITICAL, "django.request")
+    caplog.set_level(logging.ERROR, "django.request")
     return there[0]
 
 
