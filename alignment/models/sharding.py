@@ -33,7 +33,8 @@ def spread(model: PreTrainedModel) -> None:
     for module in list(model.modules()):
         if type(module).__name__ in blocks:
             fully_shard(module)
-    fully_shard(model)
+    # Left whole by a look at rows that is no step, what is no block's would be learned where it no longer is.
+    fully_shard(model, reshard_after_forward=True)
     for part in shards(model):  # sums, as losses are divided by counts over all processes
         part.set_force_sum_reduction_for_comms(enable=True)
         part.set_gradient_divide_factor(1.0)

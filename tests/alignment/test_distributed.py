@@ -211,7 +211,7 @@ def test_every_loss_and_metric_is_that_of_one_process(folders, name):
         loose = {"rel": 1e-5 if alone is one[0] else 1e-3, "abs": 1e-5}
         expected = {k: v for k, v in alone.metrics.items() if is_shared(k)}
         for loss in (key for key in expected if key.split("@")[0] == "loss"):
-            assert together.metrics[loss] == pytest.approx(expected[loss], abs=1e-5)
+            assert together.metrics[loss] == pytest.approx(expected[loss], abs=3e-5)
         assert {k: together.metrics[k] for k in expected} == pytest.approx(expected, **loose)
     losses = [event.metrics.get("loss", event.metrics.get("loss@le_cam")) for event in one]
     assert abs(losses[-1] - losses[0]) > 1e-3
@@ -234,7 +234,8 @@ def test_the_result_is_that_of_one_process(folders, name):
     ids = torch.arange(16)[None]
     before, one, two = (Policy.load(path).model(ids).logits for path in paths)
     torch.testing.assert_close(two, one, atol=1e-4, rtol=0)
-    assert (two - before).abs().max() > 0.1
+    known = before.shape[-1]  # infilling adds tokens
+    assert (two[..., :known] - before).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -246,7 +247,9 @@ def test_only_the_first_process_writes(folders, name):
         "config.json",
         "events.jsonl",
         "output",
+        "tensorboard",
     ]
+    assert len(list((folder / "tensorboard").iterdir())) == 1
     assert verify(folder / "output")
 
 
