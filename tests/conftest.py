@@ -48,9 +48,6 @@ django_settings.DISK_RESERVE_GIB = 0.0
 os.environ["ATTUNE_SPARE"] = "0"
 django_settings.SPARE = False
 
-# Threads that load a model's weights take longer to start than the weights of tests to be read.
-os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
-
 # What a test leaves need not outlast a power cut, as PostgreSQL is told in tests/postgres.py.
 os.fsync = lambda handle: None
 

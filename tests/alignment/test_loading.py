@@ -285,14 +285,6 @@ def test_what_a_run_committed_is_not_looked_through_again_until_somebody_changes
         Policy.load(output)
 
 
-def test_what_threads_load_is_what_was_stored(saved_policy, monkeypatch):
-    """As they do outside tests (tests/conftest.py)."""
-    monkeypatch.delenv("HF_DEACTIVATE_ASYNC_LOAD")
-    stored = load_file(saved_policy / WEIGHTS)
-    weights = Policy.load(saved_policy).model.state_dict()
-    assert all(torch.equal(weights[name], weight) for name, weight in stored.items())
-
-
 def test_a_file_that_was_added_to_what_a_run_committed_breaks_its_seal(tmp_path):
     with committed(tmp_path / "output") as folder:
         tiny_policy().save(folder / "inner")
