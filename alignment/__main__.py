@@ -77,7 +77,7 @@ def program(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] != ["answer"]:
-            give_way(idle=arguments[:1] == ["spare"])
+            give_way(session=arguments[:1] != ["spare"])
     except ConfigError as error:  # of the environment, which no run of ours can mend
         print(error, file=sys.stderr)
         return UNUSABLE

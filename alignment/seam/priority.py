@@ -17,23 +17,26 @@ TRIES, PAUSE = (
 )  # to weigh a session: of all on a machine, Linux lets one be weighed in so many seconds
 
 
-def give_way(*, idle: bool = False) -> None:
+def give_way(*, session: bool = True) -> None:
     """Let others go first from now on, and our session too where it is ours alone; raises ConfigError.
 
-    Who is `idle` computes for nobody yet: its session goes after all others until it gives way as others do.
+    Without its `session` where who started us weighs that, as `go_last` says.
     """
     wished = read(EngineVariables).nice
     with suppress(OSError):  # a system that has none of it
         os.nice(max(wished - os.nice(0), 0))
-        if str(os.getsid(0)) in (str(os.getpid()), os.environ.get(GUARD)):
-            _weigh("self", LAST if idle else wished)
+        if session and str(os.getsid(0)) in (str(os.getpid()), os.environ.get(GUARD)):
+            _weigh("self", wished)
 
 
-def end_idleness(leader: int) -> None:
-    """Let the session that this process leads, which was idle, go as others do that give way; raises ConfigError."""
+def go_last(leader: int, *, idle: bool) -> None:
+    """Let the session that this process leads go after all others while it is idle, and as others that give way once it is not.
+
+    Who starts it says so, and nobody in it: whatever it has come to by then, the last word holds. Raises ConfigError.
+    """
     wished = read(EngineVariables).nice
     with suppress(OSError):  # it has ended, or the system weighs no sessions
-        _weigh(str(leader), wished)
+        _weigh(str(leader), LAST if idle else wished)
 
 
 def _weigh(process: str, niceness: int) -> None:

@@ -18,18 +18,9 @@ TELLS = """
 import os, sys
 from alignment.seam import priority
 SESSION = priority.SESSIONS / "self/autogroup"
-priority.give_way(idle=True)
-idle = SESSION.read_text().split() if SESSION.exists() else []
-priority.give_way()
+priority.give_way(session={session})
 said = SESSION.read_text().split() if SESSION.exists() else []
-print(os.nice(0), *(idle[-1:] or ["none"]), *(said[-1:] or ["none"]))  # it is empty in a session that the system weighs alone
-"""
-
-WAITS = """
-import sys
-give_way(idle=True)
-print("idle", flush=True)
-sys.stdin.read()
+print(os.nice(0), *(said[-1:] or ["none"]))  # it is empty in a session that the system weighs alone
 """
 
 
@@ -40,10 +31,10 @@ def session_of(process):
     return (said[-1:] or ["none"])[0]
 
 
-def told(wished, *, own_session):
-    """Niceness of a process, of its session while it was idle, and of it after that."""
+def told(wished, *, own_session, weighs=True):
+    """Niceness of a process that gives way, and of its session."""
     result = subprocess.run(
-        [sys.executable, "-c", TELLS],
+        [sys.executable, "-c", TELLS.format(session=weighs)],
         env=os.environ | ({} if wished is None else {NICE: wished}),
         start_new_session=own_session,
         check=True,
@@ -55,45 +46,43 @@ def told(wished, *, own_session):
 
 @cases(("wished", "nice"), [(None, "10"), ("", "10"), ("4", "4"), ("19", "19")])
 def test_a_process_and_its_own_session_give_way(wished, nice):
-    process, idle, session = told(wished, own_session=True)
+    process, session = told(wished, own_session=True)
     assert process == str(max(int(nice), os.nice(0)))
-    assert (idle, session) in (("19", nice), ("none", "none"))
+    assert session in (nice, "none")
 
 
 def test_the_session_of_a_guard_gives_way_with_what_it_guards():
-    command = [*guard.COMMAND, "--at-once", sys.executable, "-c", TELLS]
+    tells = TELLS.format(session=True)
+    command = [*guard.COMMAND, "--at-once", sys.executable, "-c", tells]
     wished = os.environ | {NICE: "7"}
     with subprocess.Popen(
         command, env=wished, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as guarded:
-        process, idle, session = guarded.stdout.read().decode().split()
+        process, session = guarded.stdout.read().decode().split()
     assert process == str(max(7, os.nice(0)))
-    assert (idle, session) in (("19", "7"), ("none", "none"))
+    assert session in ("7", "none")
 
 
-def test_an_idle_session_is_called_up_by_who_started_it(monkeypatch):
+def test_a_session_that_who_started_it_weighs_is_left_to_them():
+    process, session = told("7", own_session=True, weighs=False)
+    assert process == str(max(7, os.nice(0)))
+    assert session in ("0", "none")
+
+
+def test_an_idle_session_goes_after_all_others_until_it_is_called_up(monkeypatch):
     monkeypatch.setenv(NICE, "7")
-    with subprocess.Popen(
-        [sys.executable, "-c", f"from alignment.seam.priority import give_way\n{WAITS}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as idle:
-        assert idle.stdout.readline() == b"idle\n"
-        before = session_of(idle.pid)
-        priority.end_idleness(idle.pid)
-        assert (before, session_of(idle.pid)) in (("19", "7"), ("none", "none"))
-        idle.stdin.close()
-    priority.end_idleness(idle.pid)  # which has ended
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as other:
+        priority.go_last(other.pid, idle=True)
+        idle = session_of(other.pid)
+        priority.go_last(other.pid, idle=False)
+        assert (idle, session_of(other.pid)) in (("19", "7"), ("none", "none"))
+        other.stdin.close()
+    priority.go_last(other.pid, idle=False)  # which has ended
 
 
 def test_a_session_that_others_share_stays_as_it_is():
-    process, idle, session = told("7", own_session=False)
-    assert (process, idle, session) == (
-        str(max(7, os.nice(0))),
-        session_of("self"),
-        session_of("self"),
-    )
+    process, session = told("7", own_session=False)
+    assert (process, session) == (str(max(7, os.nice(0))), session_of("self"))
 
 
 def test_a_session_that_cannot_be_weighed_just_now_is_a_moment_later(monkeypatch):

@@ -68,10 +68,10 @@ def test_a_spare_whose_starter_needs_it_no_more_ends(tmp_path):
         assert spare.wait() == 0
 
 
-def test_a_spare_goes_after_all_others_until_it_has_a_run(monkeypatch):
+def test_a_spare_leaves_its_session_to_its_starter_until_it_has_a_run(monkeypatch):
     did = []
-    monkeypatch.setattr(program_of, "give_way", lambda *, idle=False: did.append(idle))
+    monkeypatch.setattr(program_of, "give_way", lambda *, session=True: did.append(session))
     monkeypatch.setattr(program_of, "load_all", lambda: did.append("loaded"))
     monkeypatch.setattr(program_of, "take_run", lambda _: did.append("taken"))
     assert program(["spare", "7"]) == 0
-    assert did == [True, "loaded", "taken", False]
+    assert did == [False, "loaded", "taken", True]

@@ -55,7 +55,7 @@ class Forecast(NamedTuple):
 
 
 class Ground:
-    """What forecasts for one project go by, read once for all of a request."""
+    """What a start in one project goes by, read once for all of a request: its stock, its runs, its models' memory."""
 
     def __init__(self, project: Project) -> None:
         self.project = project

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from django.conf import settings
 
 from alignment.seam import memory_use
-from alignment.seam.priority import end_idleness
+from alignment.seam.priority import go_last
 from alignment.seam.spares import send_run
 from webapp.machine import guard
 
@@ -88,6 +88,7 @@ def _spare(environment: Mapping[str, str]) -> Spare:
     except OSError:
         ours.close()
         raise
+    go_last(process.pid, idle=True)  # it computes for nobody yet
     return Spare(process, ours, environment)
 
 
@@ -103,7 +104,7 @@ def take_spare(
     spare = _spares.pop()
     if spare.environment == environment and spare.process.poll() is None:
         with suppress(OSError), spare.channel:
-            end_idleness(spare.process.pid)
+            go_last(spare.process.pid, idle=False)
             send_run(spare.channel, folder, log.fileno(), key)
             return spare.process
     spare.end()

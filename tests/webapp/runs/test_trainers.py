@@ -110,19 +110,21 @@ def test_a_spare_from_before_a_change_of_the_environment_serves_nobody(
 
 
 def test_a_spare_that_still_loads_is_idle_no_more_and_has_the_run(tmp_path, programs, monkeypatch):
-    gate, called_up = tmp_path / "gate", []
+    gate, said = tmp_path / "gate", []
     os.mkfifo(gate)
     loads = f"open({str(gate)!r}).read()"  # until somebody writes
     programs.SPARE_TRAINER = [sys.executable, "-c", f"{loads}\n{programs.SPARE_TRAINER[-1]}"]
 
-    def call_up(leader):
-        called_up.append(leader)
-        gate.write_text("go on")
+    def weigh(leader, *, idle):
+        said.append((leader, idle))
+        if not idle:
+            gate.write_text("go on")
 
-    monkeypatch.setattr(trainers, "end_idleness", call_up)
+    monkeypatch.setattr(trainers, "go_last", weigh)
     spare = made_spare()
+    assert said == [(spare.pid, True)]
     assert computed(tmp_path / "run")[1] is spare
-    assert called_up == [spare.pid]
+    assert said == [(spare.pid, True), (spare.pid, False)]
 
 
 def test_there_is_one_spare_at_most_and_another_when_it_was_ended(programs, spare):

@@ -28,9 +28,7 @@ from webapp.datasets.snapshots import record_batches
 from webapp.projects.models import Split
 from webapp.site.threads import short_turns
 
-WRITERS = (
-    2  # files that are written at a time: most is packing, for which none needs the interpreter
-)
+WRITERS = 2  # files that are written at a time: most of it is packing, outside the interpreter
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip has no earlier time
 
 
