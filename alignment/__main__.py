@@ -88,12 +88,16 @@ def _leave(status: int) -> NoReturn:
     """End the process with this exit status, at once.
 
     Who asked to be told of the end is; what is left, taking Python down beside threads of libraries, has aborted
-    runs that were over.
+    runs that were over. Output that could not be written is a failure, one that nobody reads any more is none.
     """
     atexit._run_exitfuncs()
-    with suppress(OSError):  # nobody reads it any more
+    try:
         sys.stdout.flush()
-        sys.stderr.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        print(f"The output could not be written: {error.strerror}.", file=sys.stderr, flush=True)
+        status = status or FULL_DISK
     os._exit(status)
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from alignment.__main__ import main
 from alignment.command_line.terminal import UNPROVEN, Notes, Pace, display
 from alignment.objectives import receipts
+from alignment.seam.errors import FULL_DISK
 from alignment.seam.events import (
     Checked,
     Finished,
@@ -215,3 +218,22 @@ def test_a_dry_run_says_what_it_took_and_leaves_nothing(tmp_path, prompts, model
     assert not (tmp_path / "run").exists()
     assert main(["align", "--resume", "--dry-run", "--output", str(tmp_path)]) == 3
     assert "leave --resume out" in capsys.readouterr().err
+
+
+def test_output_that_is_lost_is_a_failure_and_one_that_nobody_reads_is_none():
+    def ended(stdout):
+        """Exit status and last words of a command whose output waits until its end."""
+        command = [sys.executable, "-m", "alignment", "fields", "adopt"]
+        buffered = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, env=buffered, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    with Path("/dev/full").open("w") as full:
+        lost = "The output could not be written: No space left on device.\n"
+        assert ended(full) == (FULL_DISK, lost)
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert ended(writer) == (0, "")
+    os.close(writer)

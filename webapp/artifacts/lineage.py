@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from webapp.artifacts.models import MODEL_TYPES, Artifact
+from webapp.artifacts.models import MODEL_TYPES, TEXT_TYPES, Artifact
 
 DEEPEST = 12  # generations
 
@@ -22,5 +22,14 @@ def descendants_of(artifacts: Collection[int]) -> set[int]:
 
 def models_made_of(artifacts: Collection[int]) -> list[Artifact]:
     """The models among these descendants, the newest first."""
-    models = Artifact.objects.filter(pk__in=descendants_of(artifacts), type__in=MODEL_TYPES)
-    return list(models.order_by("-pk"))
+    return _made_of(artifacts, MODEL_TYPES)
+
+
+def texts_made_of(artifacts: Collection[int]) -> list[Artifact]:
+    """What holds texts among these descendants, the newest first, each with the run that made it."""
+    return _made_of(artifacts, TEXT_TYPES)
+
+
+def _made_of(artifacts: Collection[int], types: Collection[str]) -> list[Artifact]:
+    made = Artifact.objects.filter(pk__in=descendants_of(artifacts), type__in=types)
+    return list(made.select_related("producer").order_by("-pk"))

@@ -88,6 +88,10 @@ MODEL_TYPES = (
     Artifact.Type.REWARD,
     Artifact.Type.CLASSIFIER,
 )
+TEXT_TYPES = (
+    Artifact.Type.COMPLETIONS,
+    Artifact.Type.SCORES,
+)  # of what runs make, what holds texts
 
 
 class ArtifactInput(models.Model):

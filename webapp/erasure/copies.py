@@ -1,4 +1,4 @@
-"""Where copies of erased data are left: snapshots, their exports, and models that learned from them."""
+"""Where copies of erased data are left: snapshots, their exports, and what runs made of them."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.artifacts.lineage import models_made_of
+from webapp.artifacts.lineage import models_made_of, texts_made_of
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.audit.acts import Act
 from webapp.audit.records import record_act
@@ -53,6 +53,11 @@ def exports_of(erasure: Erasure) -> Iterator[Job]:
 def models_holding(snapshots: Iterable[Snapshot]) -> list[Artifact]:
     """The models that learned from these, through all runs between, the newest first."""
     return models_made_of([one.artifact_id for one in snapshots])
+
+
+def results_holding(snapshots: Iterable[Snapshot]) -> list[Artifact]:
+    """Scores and answers of runs that read these or models made of them: they repeat texts that were asked about."""
+    return texts_made_of([one.artifact_id for one in snapshots])
 
 
 def remove_file(snapshot: Snapshot, *, by: User | None = None) -> None:

@@ -15,7 +15,7 @@ from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Erasure, Snapshot
-from webapp.erasure.copies import models_holding, remove_file
+from webapp.erasure.copies import models_holding, remove_file, results_holding
 from webapp.erasure.errors import ErasureError
 from webapp.erasure.forms import ConfirmForm, PersonForm
 from webapp.erasure.holdings import PersonalData, holdings_in_words
@@ -27,7 +27,7 @@ from webapp.site.htmx import is_key
 from webapp.site.pages import page_of
 from webapp.site.words import Words
 
-SHOWN = 20  # snapshots and models of one erasure
+SHOWN = 20  # snapshots, models and results of one erasure
 REMOVED: dict[str, Words] = {  # what `work` counts
     "labels": gettext_lazy("Labels"),
     "prompts": gettext_lazy("Prompts"),
@@ -44,6 +44,7 @@ class CopiesLeft(NamedTuple):
     removed: list[tuple[Words, int]]
     snapshots: list[Snapshot]
     models: list[Artifact]
+    results: list[Artifact]
 
 
 @login_required
@@ -88,7 +89,8 @@ def _left(erasure: Erasure) -> CopiesLeft:
     snapshots = list(erasure.snapshots.select_related("artifact")[:SHOWN])
     counts = [(words, erasure.counts.get(name, 0)) for name, words in REMOVED.items()]
     removed = [(words, n) for words, n in counts if n]
-    return CopiesLeft(erasure, removed, snapshots, models_holding(snapshots)[:SHOWN])
+    models, results = models_holding(snapshots), results_holding(snapshots)
+    return CopiesLeft(erasure, removed, snapshots, models[:SHOWN], results[:SHOWN])
 
 
 @transaction.atomic

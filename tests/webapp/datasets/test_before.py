@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 from shutil import copytree
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 from django.urls import reverse
@@ -112,7 +113,10 @@ def test_the_rows_of_its_export_have_the_bytes_that_they_had(snapshot, tmp_path,
         continue
     assert file_sha256(folder / "preference" / "train.jsonl") == rows
     assert file_sha256(folder / "preference" / "train.parquet") == table
-    assert zipped(folder).name == f"snapshot-1-{name}.zip".replace("_", "-")
+    archive = zipped(folder)
+    assert archive.name == f"snapshot-1-{name}.zip".replace("_", "-")
+    ways = {Path(one.filename).suffix: one.compress_type for one in ZipFile(archive).infolist()}
+    assert (ways[".parquet"], ways[".jsonl"]) == (ZIP_STORED, ZIP_DEFLATED)
 
 
 @pytest.mark.once

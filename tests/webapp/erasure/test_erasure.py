@@ -33,7 +33,7 @@ from webapp.datasets.forms import ExportForm
 from webapp.datasets.models import Erasure
 from webapp.datasets.services import freeze_snapshot
 from webapp.erasure import work
-from webapp.erasure.copies import models_holding, remove_file
+from webapp.erasure.copies import models_holding, remove_file, results_holding
 from webapp.erasure.errors import ErasureError
 from webapp.erasure.holdings import PersonalData
 from webapp.erasure.services import check_may_erase, start_erasure
@@ -257,6 +257,8 @@ def copied(project, ana, gone, var):
     base = an_artifact(project, var)
     run = a_run(project, "reward", inputs={"labels": held.artifact, "backbone": base})
     learned = an_artifact(project, var, Artifact.Type.REWARD, run)
+    scoring = a_run(project, "score", inputs={"labels": clean.artifact, "reward": learned})
+    an_artifact(project, var, Artifact.Type.SCORES, scoring)
     payload = {"snapshot": held.pk, "format": "raw_labels"}
     exported = Job.objects.create(project=project, kind="export", key="out", payload=payload)
     exported.folder.mkdir(parents=True)
@@ -268,6 +270,9 @@ def test_snapshots_exports_and_models_with_copies_are_named(project, copied, as_
     clean, by_prompt, held, learned, exported = copied
     assert set(Erasure.objects.get().snapshots.all()) == {by_prompt, held}
     assert models_holding([held]) == [learned]
+    (scores,) = results_holding([held])
+    assert results_holding([clean]) == [scores]  # its run read both
+    assert results_holding([by_prompt]) == []
     assert not exported.folder.exists()
     assert set(ExportForm(project=project).fields["snapshot"].queryset) == {clean}
     with pytest.raises(ExportRefusal):
@@ -281,6 +286,7 @@ def test_snapshots_exports_and_models_with_copies_are_named(project, copied, as_
     listed = as_admin.get(reverse("erasure:erasures", args=[project.pk]))
     assertContains(listed, str(held))
     assertContains(listed, learned.name)
+    assertContains(listed, reverse("runs:detail", args=[project.pk, scores.producer_id]))
 
 
 def test_a_file_with_copies_can_go_once_no_run_reads_it(project, copied, as_admin):

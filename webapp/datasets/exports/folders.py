@@ -30,6 +30,7 @@ from webapp.site.threads import short_turns
 
 WRITERS = 2  # files that are written at a time: most of it is packing, outside the interpreter
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip has no earlier time
+PACKED = ".parquet"  # inside: packing it once more takes twenty times as long and saves a quarter of a percent
 
 
 def name_of(snapshot: Snapshot, form: ExportFormat) -> str:
@@ -167,7 +168,10 @@ def zipped(folder: Path) -> Path:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            entry.compress_type = (
+                zipfile.ZIP_STORED if path.suffix == PACKED else zipfile.ZIP_DEFLATED
+            )
+            entry.external_attr = 0o644 << 16
             with path.open("rb") as source, into.open(entry, "w", force_zip64=True) as target:
                 shutil.copyfileobj(source, target, 1 << 20)
     return archive
