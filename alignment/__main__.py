@@ -92,12 +92,16 @@ def _leave(status: int) -> NoReturn:
     """
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where it was closed before we began
+            sys.stdout.flush()
     except BrokenPipeError:
         pass
     except OSError as error:
-        print(f"The output could not be written: {error.strerror}.", file=sys.stderr, flush=True)
         status = status or FULL_DISK
+        with suppress(OSError):
+            print(
+                f"The output could not be written: {error.strerror}.", file=sys.stderr, flush=True
+            )
     os._exit(status)
 
 

@@ -27,6 +27,7 @@ from alignment.seam.events import (
 from alignment.seam.records import Estimate, Receipts
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.architectures import saved
+from tests.cases import cases
 
 ROOT = Path(__file__).parents[2]
 GOOD, BAD = Receipts(gradient=1e-15, total=0.0), Receipts(gradient=1e-15, total=0.0, mismatch=0.12)
@@ -220,20 +221,29 @@ def test_a_dry_run_says_what_it_took_and_leaves_nothing(tmp_path, prompts, model
     assert "leave --resume out" in capsys.readouterr().err
 
 
-def test_output_that_is_lost_is_a_failure_and_one_that_nobody_reads_is_none():
-    def ended(stdout):
-        """Exit status and last words of a command whose output waits until its end."""
-        command = [sys.executable, "-m", "alignment", "fields", "adopt"]
-        buffered = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
-        done = subprocess.run(
-            command, stdout=stdout, stderr=subprocess.PIPE, env=buffered, text=True, check=False
-        )
-        return done.returncode, done.stderr
+LOST = "The output could not be written: No space left on device.\n"
 
-    with Path("/dev/full").open("w") as full:
-        lost = "The output could not be written: No space left on device.\n"
-        assert ended(full) == (FULL_DISK, lost)
-    reader, writer = os.pipe()
-    os.close(reader)
-    assert ended(writer) == (0, "")
-    os.close(writer)
+
+@cases(
+    ("shell", "status", "said"),
+    [
+        (">/dev/full", FULL_DISK, LOST),
+        (">/dev/full 2>&-", FULL_DISK, ""),
+        ("| head -c 0; exit ${PIPESTATUS[0]}", 0, ""),
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+    ],
+    quick=[(">/dev/full", FULL_DISK, LOST), (">&-", 0, "")],
+)
+def test_output_that_is_lost_is_a_failure_and_one_that_nobody_reads_is_none(shell, status, said):
+    """Of a command whose output waits until its end."""
+    buffered = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
+    command = ["bash", "-c", f"{sys.executable} -m alignment fields adopt {shell}"]
+    done = subprocess.run(
+        command,
+        env=buffered,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (status, said)
