@@ -75,6 +75,7 @@ LOOK = 0.5  # seconds between two looks at what processes hold
 def program(arguments: Sequence[str] | None = None) -> int:
     """A command line in a process of its own, which gives way to others unless somebody waits; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     try:
         if arguments[:1] != ["answer"]:
             give_way(session=arguments[:1] != ["spare"])
@@ -82,6 +83,13 @@ def program(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return UNUSABLE
     return main(arguments)
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that were closed lead nowhere: what is opened next would be taken for one of them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _leave(status: int) -> NoReturn:
@@ -92,8 +100,7 @@ def _leave(status: int) -> NoReturn:
     """
     atexit._run_exitfuncs()
     try:
-        if sys.stdout is not None:  # as it is where it was closed before we began
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         pass
     except OSError as error:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -247,3 +248,12 @@ def test_output_that_is_lost_is_a_failure_and_one_that_nobody_reads_is_none(shel
         check=False,
     )
     assert (done.returncode, done.stderr) == (status, said)
+
+
+@pytest.mark.slow
+def test_a_run_whose_streams_were_closed_is_computed(policy_folder, prompts, tmp_path):
+    words = ["align", *options(tmp_path / "run", prompts, policy=policy_folder)]
+    command = shlex.join([sys.executable, "-m", "alignment", *words])
+    done = subprocess.run(["bash", "-c", f"{command} <&- >&- 2>&-"], check=False)
+    *_, last = map(parse_event, (tmp_path / "run" / "events.jsonl").read_text().splitlines())
+    assert (done.returncode, type(last)) == (0, Finished)
