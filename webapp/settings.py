@@ -149,6 +149,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "webapp.urls"
+FORM_RENDERER = "webapp.site.renderer.Renderer"
 WSGI_APPLICATION = "webapp.wsgi.application"
 TEMPLATES = [
     {

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.utils.cache import patch_vary_headers
 from django.utils.choices import BaseChoiceIterator
 
-from webapp.site import widgets
 from webapp.site.htmx import HtmxRequest, is_key
 
 MOST = 50  # that are listed
@@ -26,7 +25,6 @@ else:
 class FoundChoice(RowChoice):
     """A choice among rows: any is taken, but no more are listed than somebody looks through."""
 
-    widget = widgets.Select
     rows: QuerySet[Any]
     sought = ""
     chosen: object = None

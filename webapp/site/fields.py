@@ -16,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from alignment.seam.settings import extra_of, words_of
-from webapp.site import widgets
 from webapp.site.words import Words
 
 Row = TypeVar("Row", bound=Model)
@@ -133,17 +132,17 @@ def field_kind(info: FieldInfo) -> tuple[type[DrawnField], dict[str, Any]]:
     if get_origin(info.annotation) is tuple:
         return DrawnChoices, {"choices": choices_of(info), "widget": forms.CheckboxSelectMultiple}
     if get_origin(info.annotation) is Literal:
-        return DrawnChoice, {"choices": choices_of(info), "widget": widgets.Select}
+        return DrawnChoice, {"choices": choices_of(info)}
     if info.annotation is bool:
-        return DrawnSwitch, {"required": False, "widget": widgets.CheckboxInput}
+        return DrawnSwitch, {"required": False}
     if info.annotation is str:
         # The config says where an empty text is no answer.
         long = (limit(info, MaxLen) or 0) >= SEVERAL_LINES
-        text = {"widget": forms.Textarea if long else widgets.TextInput, "required": False}
+        text = {"widget": forms.Textarea if long else forms.TextInput, "required": False}
         return DrawnText, text | {"max_length": limit(info, MaxLen)}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
     kind = DrawnCount if info.annotation is int else DrawnNumber
-    return kind, limits | {"widget": widgets.NumberInput}
+    return kind, limits
 
 
 def choices_of(info: FieldInfo) -> list[tuple[str, str]]:

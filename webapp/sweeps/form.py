@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from alignment.kinds.kind import Kind
 from alignment.seam.settings import Settings
 from webapp.launch.form import StartForm
-from webapp.site import widgets
 from webapp.site.fields import (
     DrawnChoice,
     DrawnField,
@@ -46,17 +45,14 @@ class SweepForm(StartForm):
 
     objective = forms.ChoiceField(
         label=gettext_lazy("Search for"),
-        widget=widgets.Select,
         help_text=gettext_lazy("A result of each run, or the last point of one of its curves."),
     )
     better = forms.ChoiceField(
         label=gettext_lazy("Better is"),
-        widget=widgets.Select,
         choices=[("", gettext_lazy("choose")), *BETTER.items()],
     )
     watched = DrawnChoice(
         label=gettext_lazy("Compare at rungs by"),
-        widget=widgets.Select,
         required=False,
         help_text=gettext_lazy("The curve that is compared while runs are at work."),
     )
@@ -175,16 +171,13 @@ def _row(kind: Kind, number: int) -> Iterator[tuple[str, forms.Field]]:
         f"vary_{number}",
         forms.ChoiceField(
             label=_("Setting {n}").format(n=number + 1),
-            widget=widgets.Select,
             choices=[("", _("none")), *sorted(choices, key=lambda one: one[1])],
             required=False,
         ),
     )
     yield (
         f"values_{number}",
-        forms.CharField(
-            label=_("Its values"), widget=widgets.TextInput, max_length=1000, required=False
-        ),
+        forms.CharField(label=_("Its values"), max_length=1000, required=False),
     )
 
 
