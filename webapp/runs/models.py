@@ -174,6 +174,7 @@ class Run(Leased):
                 condition=Q(state="queued"),
             ),
             models.Index(fields=["project", "ended_at", "id"], name="run_finished"),
+            models.Index(fields=["project", "kind"], name="run_of_kind"),
             models.Index(
                 fields=["project"], name="run_under_way", condition=Q(ended_at__isnull=True)
             ),

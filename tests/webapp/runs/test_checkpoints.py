@@ -16,7 +16,7 @@ from webapp.projects.models import Split
 from webapp.results.kept import standings_of
 from webapp.runs import execution, folders
 from webapp.runs.actions import actions_for
-from webapp.runs.checkpoints import evaluate_checkpoint, key_of
+from webapp.runs.checkpoints import evaluate_checkpoint, kept_from, key_of
 from webapp.runs.errors import RunError
 from webapp.runs.inputs import given
 from webapp.runs.keeping import TORN, _left_uploads
@@ -165,3 +165,8 @@ def test_the_page_starts_one_and_shows_what_came_of_it(rita, training, tmp_path)
     assertContains(rita.get(page), "0.80 ± 0.05")
     assertContains(rita.get(table), "0.80 ± 0.05")
     assertNotContains(rita.get(table), "hx-get")
+
+
+@pytest.mark.sqlite  # its plans are read
+def test_what_was_kept_is_looked_for_among_runs_of_its_kind_alone(training):
+    assert "INDEX run_of_kind (project_id=? AND kind=?)" in kept_from(training).explain()
