@@ -39,7 +39,7 @@ from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_queue
 from webapp.site import pages, stamps
 
-TURNS, TENTH = 7, 0.1
+TURNS, TENTH = 21, 0.1
 BARS = {"poll": 0.2, "cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5, "long": 1.2}
 HTMX = {"HX-Request": "true"}
 FILTERS = {

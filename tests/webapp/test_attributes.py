@@ -49,6 +49,22 @@ def test_an_option_that_is_chosen_says_so():
     assert (drawn(text, a=1, b=1), drawn(text, a=1, b=2)) == (" selected", "")
 
 
+def test_choices_are_drawn_with_the_one_that_is_made():
+    text = "{% options choices chosen %}"
+    said = drawn(text, choices=[("a", "A & <b>"), ("b", "B")], chosen="b")
+    assert (
+        said == '<option value="a">A &amp; &lt;b&gt;</option><option value="b" selected>B</option>'
+    )
+
+
+def test_rows_of_numbers_are_drawn_with_a_dash_where_there_is_none():
+    rows = [(1, [0.123456, None]), (20, [1234.5, float("nan")])]
+    said = drawn("{{ rows|rows_of_numbers:2 }}", rows=rows)
+    cells = [["1", "0.12", "—"], ["20", "1,234", "nan"]]
+    shown = ["".join(f'<td class="num">{cell}</td>' for cell in row) for row in cells]
+    assert said == "".join(f"<tr>{row}</tr>" for row in shown)
+
+
 def test_kept_words_are_shown_and_nothing_is_nothing():
     assert (
         drawn("{{ words|translated }}|{{ nothing|translated }}", words="Beta", nothing=None)

@@ -11,8 +11,9 @@ from webapp.audit.records import record_act
 from webapp.labeling.bands import Band, priority_in
 from webapp.labeling.kinds import TASK_KINDS, kind_named
 from webapp.labeling.kinds.descriptor import TaskKind
-from webapp.labeling.models import Completion, WrittenReview
+from webapp.labeling.models import Completion
 from webapp.labeling.services import Ask, create_tasks, known_tasks
+from webapp.labeling.written_reviews import WrittenReview
 from webapp.projects.models import Project, PromptStanding
 from webapp.site.words import Words
 

@@ -25,8 +25,9 @@ from webapp.labeling.kinds.descriptor import (
     InWords,
     TaskKind,
 )
+from webapp.labeling.written_reviews import WrittenReview
 from webapp.projects.intakes import COMING, Coming, IsWhole, WholeManager
-from webapp.projects.models import Project, Prompt, PromptStanding
+from webapp.projects.models import Project, Prompt
 from webapp.site.pages import Later
 from webapp.site.words import Words
 
@@ -38,7 +39,7 @@ SKIP_REASONS = {
     "other": _("Something else"),
 }
 OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
-TABLES = (exchanges.Exchange,)  # of this app that stand in files of their own
+TABLES = (exchanges.Exchange, WrittenReview)  # of this app that stand in files of their own
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 DECLINED = "declined"  # likewise: of a tag that somebody does not want to be asked about
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
@@ -569,10 +570,17 @@ class Label(Coming):
         """The answer, as its kind knows it."""
         return self.asks.Answer.model_validate(self.answer)
 
-    @property
+    @cached_property
     def in_words(self) -> InWords:
         """The answer for a table."""
         return self.asks.words(self.said)
+
+    @property
+    def in_review(self) -> str:
+        """How others judge what was written, in words; nothing where nobody is asked or it is accepted."""
+        # Asked for a review that there is none of, a template lists all names before it says nothing.
+        review: WrittenReview | None = getattr(self, "review", None)
+        return review.in_words if review else ""
 
     @property
     def shown(self) -> list[Completion]:
@@ -584,13 +592,3 @@ class Label(Coming):
         """What was seen: how it was called, and what the answer says of it, if anything."""
         marks, seen = self.in_words.marks, enumerate(self.shown)
         return [(LETTERS[position], one, marks.get(position, "")) for position, one in seen]
-
-
-class WrittenReview(models.Model):
-    """An answer that somebody wrote and others judge before it is used; one without is used at once."""
-
-    label = models.OneToOneField(Label, models.CASCADE, related_name="review")
-    task = models.ForeignKey(Task, models.CASCADE, related_name="reviewed")  # that asks about it
-    standing = models.CharField(
-        max_length=16, choices=PromptStanding, default=PromptStanding.WAITING
-    )

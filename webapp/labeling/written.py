@@ -14,9 +14,9 @@ from webapp.labeling.models import (
     Label,
     Task,
     TaskItem,
-    WrittenReview,
     identity_of,
 )
+from webapp.labeling.written_reviews import WrittenReview
 
 REVIEW = "review"  # the kind of task
 BEFORE_OTHERS = 50  # its priority

@@ -1,16 +1,13 @@
 """What the frame of every page needs."""
 
-from functools import partial
-
 from django.http import HttpRequest
 
 from webapp.accounts.roles import Role
 from webapp.projects.access import INCLUDED, seat_in
-from webapp.projects.models import Project
 
 
 def navigation(request: HttpRequest) -> dict[str, object]:
-    """The project in the address, the viewer's projects and what their role may use."""
+    """The project in the address, and what the viewer's role there may use."""
     match = getattr(request, "resolver_match", None)
     if match is None or not request.user.is_authenticated:
         return {}
@@ -18,7 +15,6 @@ def navigation(request: HttpRequest) -> dict[str, object]:
     seat = seat_in(request.user, number) if isinstance(number, int) else None
     role = seat.role if seat else None
     return {
-        "nav_projects": partial(Project.objects.current().visible_to, request.user),
         "nav_project": seat.project if seat else None,
         "nav_role": role,
         "is_researcher": role in INCLUDED[Role.RESEARCHER],

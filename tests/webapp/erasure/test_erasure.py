@@ -42,8 +42,9 @@ from webapp.jobs.models import Job, State
 from webapp.labeling import queue
 from webapp.labeling.cursors import move_cursor
 from webapp.labeling.exchanges import Exchange
-from webapp.labeling.models import Assignment, Completion, Gold, Label, Task, WrittenReview
+from webapp.labeling.models import Assignment, Completion, Gold, Label, Task
 from webapp.labeling.services import Draft, save_draft, submit_label
+from webapp.labeling.written_reviews import WrittenReview
 from webapp.launch.forecast import labels_warned
 from webapp.projects.models import Project, Prompt
 from webapp.projects.services import keep_conversation

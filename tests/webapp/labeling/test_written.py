@@ -18,9 +18,10 @@ from webapp.datasets.exports.trl_completion_plain import FORMAT as COMPLETIONS
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import imitated_of, read
 from webapp.labeling.making import TasksWanted, make_tasks
-from webapp.labeling.models import Label, Task, WrittenReview
+from webapp.labeling.models import Label, Task
 from webapp.labeling.queue import claim
 from webapp.labeling.services import Ask, create_tasks, submit_label, undo_label
+from webapp.labeling.written_reviews import WrittenReview
 from webapp.projects.services import set_reviews
 from webapp.quality.adjudication import Decision, adjudicate, take_decision_back
 

@@ -1,13 +1,19 @@
-"""The links to the parts of a project, by what a person may use of it."""
+"""The links to projects, and to the parts of one by what a person may use of it."""
 
 from typing import NamedTuple
 
 from django import template
 from django.template import Context
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_noop
 
+from webapp.projects.models import Project
+from webapp.site.templatetags.attributes import here_is
+
 register = template.Library()
+MOST = 50  # projects that are listed on every page
 
 
 class Part(NamedTuple):
@@ -41,6 +47,20 @@ PARTS = (
     Part(gettext_noop("Runs"), "runs:list", ("runs:", "sweeps:"), "is_researcher"),
     Part(gettext_noop("Members"), "members", ("members", "audit", "webhooks:"), "is_admin"),
 )
+
+
+@register.simple_tag(takes_context=True)
+def project_links(context: Context) -> SafeString:
+    """Links to the first of the reader's projects, as items of a list: every page has them."""
+    here, mine = (
+        context["nav_project"].pk,
+        Project.objects.current().visible_to(context["request"].user),
+    )
+    links = (
+        (reverse("project", args=[key]), here_is(key, here, "true"), name)
+        for key, name in mine.values_list("pk", "name")[:MOST]
+    )
+    return format_html_join("", '<li><a href="{}"{}>{}</a></li>', links)
 
 
 @register.simple_tag(takes_context=True)

@@ -1,7 +1,7 @@
 """Attributes that are there or not, without a condition inside an element."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django import template
 from django.forms import BoundField
@@ -53,6 +53,13 @@ def as_json(value: object) -> str:
 def here_is(here: object, one: object, what: str = "page") -> str:
     """That a link leads to what is shown: to this page, unless `what` says otherwise."""
     return format_html(' aria-current="{}"', what) if here == one else ""
+
+
+@register.simple_tag
+def options(choices: Iterable[tuple[object, object]], chosen: object) -> SafeString:
+    """The choices of a list, of which one is made."""
+    drawn = ((value, attributes(selected=value == chosen), word) for value, word in choices)
+    return format_html_join("", '<option value="{}"{}>{}</option>', drawn)
 
 
 @register.simple_tag

@@ -1,12 +1,12 @@
 """How numbers, times and differences are shown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
@@ -50,6 +50,14 @@ def duration(seconds: float | None) -> str:
 def whole(value: float) -> str:
     """A number without what it has behind the point."""
     return f"{int(value):,}"
+
+
+@register.filter
+def rows_of_numbers(rows: Iterable[tuple[int, Iterable[float | None]]], digits: int) -> SafeString:
+    """The rows of a table, each a step and its numbers; drawn at once, since a page has hundreds."""
+    cells = ((step, *(number(value, digits) for value in values)) for step, values in rows)
+    drawn = (format_html_join("", '<td class="num">{}</td>', zip(row)) for row in cells)
+    return format_html_join("", "<tr>{}</tr>", zip(drawn))
 
 
 @register.filter
