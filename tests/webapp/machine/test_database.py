@@ -92,7 +92,7 @@ def test_wherever_a_page_meets_it_it_is_503_in_words(client, db, monkeypatch, er
     for place in (
         "webapp.projects.sessions.SessionStore.load",
         "django.contrib.messages.middleware.MessageMiddleware.process_response",
-        "webapp.projects.context.Project.objects.current",
+        "webapp.projects.templatetags.navigation.Project.objects.current",
     ):
         with monkeypatch.context() as lacking:
             lacking.setattr(place, refuse)

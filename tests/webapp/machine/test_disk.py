@@ -209,7 +209,7 @@ def test_wherever_a_page_meets_a_full_disk_it_is_507(client, project, monkeypatc
     for place in (
         "django.contrib.sessions.middleware.SessionMiddleware.process_request",
         "django.contrib.messages.middleware.MessageMiddleware.process_response",
-        "webapp.projects.context.Project.objects.current",
+        "webapp.projects.templatetags.navigation.Project.objects.current",
         "django.http.request.HttpRequest.get_host",
     ):
         with monkeypatch.context() as broken:
