@@ -52,10 +52,8 @@ PARTS = (
 @register.simple_tag(takes_context=True)
 def project_links(context: Context) -> SafeString:
     """Links to the first of the reader's projects, as items of a list: every page has them."""
-    here, mine = (
-        context["nav_project"].pk,
-        Project.objects.current().visible_to(context["request"].user),
-    )
+    here = context["nav_project"].pk
+    mine = Project.objects.current().visible_to(context["request"].user)
     links = (
         (reverse("project", args=[key]), here_is(key, here, "true"), name)
         for key, name in mine.values_list("pk", "name")[:MOST]
